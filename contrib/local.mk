@@ -1,0 +1,1 @@
+# contrib: its lines of the build.

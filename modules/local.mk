@@ -1,0 +1,1 @@
+# modules: its lines of the build.

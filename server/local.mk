@@ -1,0 +1,13 @@
+# The core is a library that sternad, the unit tests, the fuzz targets and the simulation link.
+noinst_LTLIBRARIES += server/libsterna.la
+server_libsterna_la_SOURCES = \
+	server/buf.c server/buf.h \
+	server/mem.c server/mem.h \
+	server/result.c server/result.h
+server_libsterna_la_LIBADD = $(EVENT_LIBS) $(EXPAT_LIBS) $(OPENSSL_LIBS) $(PQ_LIBS) $(SQLITE_LIBS) \
+	$(ICU_LIBS) $(IDN2_LIBS) $(YAML_LIBS) $(JANSSON_LIBS) $(SYSTEMD_LIBS) -lpthread -ldl -lm
+
+sbin_PROGRAMS += server/sternad
+server_sternad_SOURCES = server/sternad.c
+server_sternad_LDADD = server/libsterna.la
+server_sternad_LDFLAGS = $(AM_LDFLAGS) -export-dynamic

@@ -1,0 +1,90 @@
+/* loop.h - the seam to time, randomness, timers, descriptors and other threads (rule 8).
+ *
+ * One loop per worker thread. loop.c holds what every loop has (timer heap, mailbox, deferred work);
+ * loop_event.c drives it with libevent and is the only file that includes libevent for streams;
+ * tests/sim/ drives it with a virtual clock. Threads: everything belongs to the loop's own thread,
+ * except loop_post(). Times are in microseconds and end in _us. */
+#ifndef STERNA_LOOP_H
+#define STERNA_LOOP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "server/result.h"
+
+struct loop;
+
+/* --- time and randomness --- */
+uint64_t loop_now_us(const struct loop *l);  /**< monotonic, as of the start of this turn */
+int64_t loop_wall_us(const struct loop *l);  /**< Unix time in microseconds, as of this turn */
+/** Bytes for secrets and ids. Also callable from helper threads. */
+void loop_random(struct loop *l, void *out, size_t n);
+
+/* --- timers: embedded in their owner, cost nothing while unset --- */
+struct timer;
+typedef void timer_fn(struct timer *t, void *arg);
+struct timer {
+	struct loop *loop;
+	timer_fn *fn;
+	void *arg;
+	uint64_t due_us;
+	size_t slot;       /* place in the heap plus one; 0: not set */
+};
+void timer_init(struct timer *t, struct loop *l, timer_fn *fn, void *arg);
+void timer_set(struct timer *t, uint64_t after_us); /**< once; setting again moves it */
+void timer_cancel(struct timer *t);                 /**< also when not set; must precede the owner's end */
+static inline bool timer_is_set(const struct timer *t)
+{
+	return t->slot != 0;
+}
+
+/* --- work at the end of this turn, after all input of the turn was handled --- */
+struct task;
+typedef void task_fn(struct task *t, void *arg);
+struct task {
+	task_fn *fn;
+	void *arg;
+	struct task *next;
+	bool queued;
+};
+void task_init(struct task *t, task_fn *fn, void *arg);
+/** Run t->fn once when the turn ends; queueing it twice is once. Tasks may defer tasks: same turn. */
+void loop_defer(struct loop *l, struct task *t);
+void loop_undefer(struct loop *l, struct task *t);  /**< not any more; also when not queued */
+
+/* --- mailbox: the one door for other threads --- */
+struct mail;
+typedef void mail_fn(struct mail *m, struct loop *l);
+struct mail {
+	struct mail *next;
+	mail_fn *run;      /* called on the loop's thread; owns m from then on */
+};
+/** Thread-safe, wakes the loop if its box was empty; order per sending thread is kept. */
+void loop_post(struct loop *l, struct mail *m);
+size_t loop_mail_depth(const struct loop *l);       /**< mails posted and not yet run; approximate */
+
+/* --- descriptors (not in the simulation) --- */
+struct io;
+typedef void io_fn(struct io *io, unsigned what, void *arg);
+enum { IO_READ = 1, IO_WRITE = 2 };
+struct io {
+	struct loop *loop;
+	int fd;
+	io_fn *fn;
+	void *arg;
+	unsigned events;   /* what is watched now */
+	void *impl;
+};
+void io_init(struct io *io, struct loop *l, int fd, io_fn *fn, void *arg); /**< watches nothing yet */
+void io_watch(struct io *io, unsigned events);      /**< level-triggered; 0: nothing */
+void io_clear(struct io *io);                       /**< forget it; does not close fd */
+
+/* --- life --- */
+enum sterna_result loop_new(struct loop **out);     /**< a real loop (libevent, epoll) */
+void loop_run(struct loop *l);                      /**< returns after loop_stop() */
+void loop_stop(struct loop *l);                     /**< from its own thread; post a mail to get there */
+void loop_free(struct loop **l);                    /**< runs no more mails: they are dropped unrun */
+/** Longest turn since the last call, in microseconds (a metric). */
+uint64_t loop_longest_turn_us(struct loop *l);
+
+#endif

@@ -1,0 +1,39 @@
+/* loop_impl.h - what a driver of a loop (libevent, the simulation) sees. Not for anyone else. */
+#ifndef STERNA_LOOP_IMPL_H
+#define STERNA_LOOP_IMPL_H
+
+#include <stdatomic.h>
+#include "server/loop.h"
+
+struct loop_ops {
+	void (*run)(struct loop *l);
+	void (*stop)(struct loop *l);
+	void (*wake)(struct loop *l);   /* thread-safe: a mail has come to an empty box */
+	void (*io_set)(struct io *io, unsigned events);
+	void (*io_clear)(struct io *io);
+	void (*random)(struct loop *l, void *out, size_t n);
+	void (*free)(struct loop *l);   /* frees the driver's struct, which embeds struct loop first */
+};
+
+struct loop {
+	const struct loop_ops *ops;
+	uint64_t now_us;
+	int64_t wall_us;
+	struct timer **heap;
+	size_t heap_len, heap_size;
+	struct task *tasks, **tasks_end;
+	_Atomic(struct mail *) box;     /* newest first; taken whole */
+	atomic_size_t depth;
+	uint64_t longest_us;
+};
+
+void loop_init(struct loop *l, const struct loop_ops *ops);
+void loop_clear(struct loop *l);
+/** The parts of a turn, in this order: time is set by the driver, then these. */
+bool loop_run_mail(struct loop *l);             /**< all that was in the box; true if there was any */
+bool loop_run_timers(struct loop *l);           /**< all that are due at now_us */
+bool loop_run_tasks(struct loop *l);            /**< until none is left */
+/** When the earliest timer is due, UINT64_MAX if none. */
+uint64_t loop_next_due_us(const struct loop *l);
+
+#endif

@@ -1,0 +1,1 @@
+# sql: its lines of the build.

@@ -1,0 +1,7 @@
+# Tests. Each unit file is a program of its own that links the core.
+if HAVE_CHECK
+UNIT_LDADD = server/libsterna.la $(CHECK_LIBS)
+UNIT_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS)
+include tests/unit/local.mk
+endif
+include tests/fuzz/local.mk

@@ -1,0 +1,1 @@
+# xep: its lines of the build.
