@@ -2,6 +2,8 @@
 noinst_LTLIBRARIES += server/libsterna.la
 server_libsterna_la_SOURCES = \
 	server/buf.c server/buf.h \
+	server/loop.c server/loop.h server/loop_impl.h \
+	server/loop_event.c \
 	server/mem.c server/mem.h \
 	server/result.c server/result.h
 server_libsterna_la_LIBADD = $(EVENT_LIBS) $(EXPAT_LIBS) $(OPENSSL_LIBS) $(PQ_LIBS) $(SQLITE_LIBS) \

@@ -1,5 +1,6 @@
 /* result.c - the words for results. */
 #include "server/result.h"
+#include <stddef.h>
 
 const char *sterna_result_text(enum sterna_result rc)
 {

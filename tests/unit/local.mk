@@ -1,1 +1,6 @@
 # A unit test: three lines (check_PROGRAMS and TESTS, _SOURCES, _LDADD).
+
+check_PROGRAMS += tests/unit/test_loop
+TESTS += tests/unit/test_loop
+tests_unit_test_loop_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_loop_LDADD = $(UNIT_LDADD)
