@@ -1,0 +1,295 @@
+/* module.h - the API of modules; the only header that a module includes.
+ *
+ * A module is tables, which the core adds and removes, so that a module cannot forget to undo. It has no
+ * variables of its own: its state lies in slots that the core makes. Handlers run on the thread of the
+ * worker that owns the account, room or host concerned, without locks; a call is valid for the handler's
+ * run, and over a STERNA_WAIT until the read's callback has returned a verdict.
+ *
+ * Words: borrowed: for this call. New: yours. Elements and strings made through a call live as long as
+ * the stanza they are made for. */
+#ifndef STERNA_MODULE_H
+#define STERNA_MODULE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <time.h>
+#include "server/db.h"
+#include "server/elem.h"
+#include "server/jid.h"
+#include "server/log.h"
+#include "server/metric.h"
+#include "server/option.h"
+#include "server/result.h"
+
+#define STERNA_ABI 1u
+
+struct sterna_call;     /* a handler's context: the stanza on its way, and whose turn it is */
+struct sterna_mod;      /* this module, loaded in this server */
+struct sterna_session;  /* one bound resource; borrowed */
+
+enum sterna_verdict {
+	STERNA_NEXT,    /* go on */
+	STERNA_DONE,    /* handled: answered, stored or deliberately dropped; goes no further */
+	STERNA_REJECT,  /* refused: the core answers with the error given to sterna_reject() */
+	STERNA_WAIT,    /* a read is under way; its callback returns the verdict */
+};
+
+/** The stops of a stanza, in the order in which they are made. */
+enum sterna_point {
+	STERNA_OUT_POLICY, STERNA_OUT_STORE, STERNA_OUT_COPY,  /* sender's account */
+	STERNA_IN_POLICY, STERNA_IN_STORE, STERNA_IN_COPY,     /* recipient's account, room, host */
+	STERNA_OFFLINE,                                        /* no session took it */
+	STERNA_TO_SESSION,                                     /* before one write to one stream */
+	STERNA_OBSERVE,                                        /* always, also when refused; read-only */
+	STERNA_POINTS
+};
+
+/** IQ types and scopes, as bits. The scope is the access check: it is tested before the handler runs. */
+enum { STERNA_GET = 1, STERNA_SET = 2 };
+enum sterna_scope {
+	STERNA_SERVER = 1,       /* addressed to a host of ours */
+	STERNA_OWN_ACCOUNT = 2,  /* to the sender's own bare JID, or without 'to' */
+	STERNA_ANY_ACCOUNT = 4,  /* to any account's bare JID; the handler checks who may */
+	STERNA_SERVICE = 8,      /* to a service host that this module offers */
+};
+
+/** Stanza error conditions (RFC 6120 §8.3.3); each has its usual type. */
+enum sterna_condition {
+	STERNA_BAD_REQUEST = 1, STERNA_CONFLICT, STERNA_FEATURE_NOT_IMPLEMENTED, STERNA_FORBIDDEN, STERNA_GONE,
+	STERNA_INTERNAL_SERVER_ERROR, STERNA_ITEM_NOT_FOUND, STERNA_JID_MALFORMED, STERNA_NOT_ACCEPTABLE,
+	STERNA_NOT_ALLOWED, STERNA_NOT_AUTHORIZED, STERNA_POLICY_VIOLATION, STERNA_RECIPIENT_UNAVAILABLE,
+	STERNA_REDIRECT, STERNA_REGISTRATION_REQUIRED, STERNA_REMOTE_SERVER_NOT_FOUND,
+	STERNA_REMOTE_SERVER_TIMEOUT, STERNA_RESOURCE_CONSTRAINT, STERNA_SERVICE_UNAVAILABLE,
+	STERNA_SUBSCRIPTION_REQUIRED, STERNA_UNDEFINED_CONDITION, STERNA_UNEXPECTED_REQUEST
+};
+
+enum sterna_kind { STERNA_MESSAGE = 1, STERNA_PRESENCE = 2, STERNA_IQ = 4 };
+
+typedef enum sterna_verdict sterna_fn(struct sterna_call *c);
+
+/* --- the tables ------------------------------------------------------------------------------------ */
+
+/** Announced in service discovery of the hosts (STERNA_SERVER) or accounts (…_ACCOUNT). */
+struct sterna_feature {
+	const char *ns;
+	unsigned scope;
+};
+struct sterna_identity {
+	const char *category, *type, *name;
+	unsigned scope;
+};
+/** Called for each disco#info answer of that scope without node: add to *query* (forms, features). */
+struct sterna_disco {
+	unsigned scope;
+	void (*fn)(struct sterna_call *c, struct sterna_elem *query);
+};
+/** An IQ handler; called only for its type, scope, and the payload's namespace and name (NULL: any). */
+struct sterna_iq {
+	unsigned type, scope;
+	const char *ns, *name;
+	sterna_fn *fn;
+};
+/** A stop. kinds: bits of enum sterna_kind; 0: messages only. Within one stop the order is by module
+ *  name, unless .after names another module. */
+struct sterna_hook {
+	enum sterna_point point;
+	sterna_fn *fn;
+	const char *after;
+	unsigned kinds;
+};
+/** A first-level element of a bound stream that is no stanza. */
+struct sterna_element {
+	const char *ns, *name;
+	sterna_fn *fn;
+};
+/** Adds to <stream:features/> after authentication. */
+struct sterna_advert {
+	void (*fn)(struct sterna_call *c, struct sterna_elem *features);
+};
+enum sterna_event {
+	STERNA_ACCOUNT_LOADED,      /* after its account_reads; may set up the account's slot */
+	STERNA_ACCOUNT_UNLOADED,    /* free what the account's slot holds */
+	STERNA_ACCOUNT_DELETED,     /* remove what is stored: sterna_write() joins the deletion's batch */
+	STERNA_SESSION_BOUND,
+	STERNA_SESSION_AVAILABLE,   /* initial presence */
+	STERNA_SESSION_UNAVAILABLE,
+	STERNA_SESSION_DETACHED,    /* connection lost, may be resumed */
+	STERNA_SESSION_RESUMED,
+	STERNA_SESSION_GONE,        /* free what the session's slot holds */
+	STERNA_EVENTS
+};
+struct sterna_lifecycle {
+	enum sterna_event event;
+	void (*fn)(struct sterna_call *c);
+};
+struct sterna_rows;
+/** A read when an account is loaded: one parameter, the bare JID; before any stanza reaches the account. */
+struct sterna_account_read {
+	const struct db_stmt *stmt;
+	void (*fn)(struct sterna_call *c, const struct sterna_rows *rows);
+};
+/** An administrator's command: `sternactl NAME WORDS…` (and later ad-hoc, REST). Fills out (JSON object). */
+struct sterna_command {
+	const char *name, *args, *summary;
+	enum sterna_result (*fn)(struct sterna_mod *m, int argc, const char *const *argv, struct buf *out);
+};
+/** A path of the HTTP listener; registered with the module "http". */
+struct sterna_http_request;
+struct sterna_route {
+	const char *method, *path;
+	void (*fn)(struct sterna_mod *m, struct sterna_http_request *r);
+};
+
+struct sterna_module {
+	uint32_t abi;                        /* STERNA_ABI; the loader refuses any other */
+	const char *name, *spec, *summary;   /* "time", "XEP-0202 2.0", "Entity Time" */
+	const char *const *needs;            /* modules loaded before this one; NULL-terminated */
+	const struct sterna_feature *features;
+	const struct sterna_identity *identities;
+	const struct sterna_disco *disco;
+	const struct sterna_iq *iq;
+	const struct sterna_hook *hooks;
+	const struct sterna_element *elements;
+	const struct sterna_advert *stream_features;
+	const struct sterna_lifecycle *on;
+	const struct sterna_account_read *account_reads;
+	const struct sterna_command *commands;
+	const struct sterna_route *http;
+	const struct sterna_metric *metrics;
+	const struct sterna_option *options;
+	size_t config_size, worker_size, account_size, session_size;  /* zeroed slots, made by the core */
+	enum sterna_result (*load)(struct sterna_mod *m);   /* optional: timers, interfaces; main thread */
+	void (*unload)(struct sterna_mod *m);               /* optional: frees what load() made, no more */
+};
+
+#define STERNA_MODULE(word, ...) \
+	STERNA_API extern const struct sterna_module sterna_module_##word; \
+	const struct sterna_module sterna_module_##word = { .abi = STERNA_ABI, .name = #word, __VA_ARGS__ }
+
+/* --- the call --------------------------------------------------------------------------------------- */
+
+const void *sterna_config(struct sterna_call *c);            /**< this module's options, borrowed */
+time_t sterna_now(struct sterna_call *c);                    /**< wall clock, seconds */
+int64_t sterna_now_us(struct sterna_call *c);                /**< wall clock, microseconds */
+void sterna_random(struct sterna_call *c, void *out, size_t n);
+#define STERNA_STAMP_LEN 32
+char *sterna_stamp(time_t t, char stamp[STERNA_STAMP_LEN]);  /**< XEP-0082, UTC; returns stamp */
+char *sterna_stamp_us(int64_t us, char stamp[STERNA_STAMP_LEN]);
+
+void *sterna_worker_slot(struct sterna_call *c);
+void *sterna_account_slot(struct sterna_call *c);            /**< of the account whose turn it is; NULL if none */
+void *sterna_session_slot(struct sterna_call *c);            /**< of sterna_session(); NULL if none */
+void *sterna_slot_of(struct sterna_call *c, struct sterna_session *s); /**< of another session of the account */
+
+/** The stanza. */
+enum sterna_kind sterna_kind(struct sterna_call *c);
+const char *sterna_type(struct sterna_call *c);              /**< 'type' as it holds: "normal", "available", "get"… */
+struct sterna_elem *sterna_stanza(struct sterna_call *c);    /**< <message/>, <presence/>, <iq/> */
+struct sterna_elem *sterna_payload(struct sterna_call *c);   /**< of an IQ get or set: its one child */
+const struct jid *sterna_from(struct sterna_call *c);        /**< stamped by the core, always there */
+const struct jid *sterna_to(struct sterna_call *c);          /**< NULL if there is no 'to' */
+const char *sterna_id(struct sterna_call *c);                /**< or NULL */
+uint64_t sterna_trace(struct sterna_call *c);                /**< the id that all its log lines carry */
+
+/** Whose turn it is: the sender's account in OUT_*, the recipient's in IN_*, the asked one in an IQ. */
+const char *sterna_owner(struct sterna_call *c);             /**< bare JID */
+const struct jid *sterna_owner_jid(struct sterna_call *c);
+const char *sterna_host(struct sterna_call *c);              /**< the host concerned */
+bool sterna_is_own(struct sterna_call *c);                   /**< sender's bare JID is sterna_owner() */
+struct sterna_session *sterna_session(struct sterna_call *c);/**< the sender's (OUT_*, elements, own IQ), or the target's (TO_SESSION); NULL */
+const struct jid *sterna_session_jid(struct sterna_session *s);
+bool sterna_session_is_available(struct sterna_session *s);
+int sterna_session_priority(struct sterna_session *s);
+struct sterna_elem *sterna_session_presence(struct sterna_session *s); /**< last broadcast, or NULL; read-only */
+/** The account's sessions: first with NULL; connected ones and those that may be resumed. */
+struct sterna_session *sterna_next_session(struct sterna_call *c, struct sterna_session *s);
+/** IN_COPY, OFFLINE, OBSERVE of a message: will (did) this session get it by RFC 6121 §8? */
+bool sterna_is_target(struct sterna_call *c, struct sterna_session *s);
+/** Does sterna_owner() let this contact see its presence (subscription from or both)? Is it the owner's? */
+bool sterna_may_see(struct sterna_call *c, const struct jid *contact);
+bool sterna_in_roster(struct sterna_call *c, const struct jid *contact);
+/** Calls fn for each roster contact with subscription 'from' or 'both' (from: true), or 'to'/'both'. */
+void sterna_each_contact(struct sterna_call *c, bool from, void (*fn)(struct sterna_call *c,
+	const char *contact, void *arg), void *arg);
+
+/** Building; everything lives as long as the stanza. */
+struct sterna_elem *sterna_elem(struct sterna_call *c, const char *name, const char *ns);
+struct sterna_elem *sterna_add(struct sterna_elem *parent, const char *name, const char *ns); /**< ns NULL: the parent's */
+void sterna_attr(struct sterna_elem *e, const char *name, const char *value);
+struct sterna_elem *sterna_text(struct sterna_elem *e, const char *name, const char *text); /**< child with text; name NULL: text into e */
+void sterna_add_xml(struct sterna_elem *e, const char *xml);       /**< stored XML becomes a child; refused if broken */
+void sterna_add_copy(struct sterna_elem *e, const struct sterna_elem *child);
+const char *sterna_xml(const struct sterna_elem *e);               /**< as text, standalone */
+char *sterna_printf(struct sterna_call *c, const char *fmt, ...) STERNA_PRINTF(2, 3);
+static inline struct sterna_elem *sterna_child(const struct sterna_elem *e) { return elem_first(e); }
+static inline const char *sterna_ns(const struct sterna_elem *e) { return e->ns; }
+/** Text of the child of that name (in e's namespace); NULL if there is none. */
+const char *sterna_child_text(const struct sterna_elem *e, const char *name);
+/** Data forms (XEP-0004): value of a field, NULL if absent; form may be NULL. */
+const char *sterna_form_value(const struct sterna_elem *form, const char *var);
+struct sterna_elem *sterna_form(struct sterna_elem *parent, const char *type, const char *form_type);
+struct sterna_elem *sterna_form_field(struct sterna_elem *form, const char *var, const char *type, const char *value);
+
+/** Answers. */
+enum sterna_verdict sterna_reply(struct sterna_call *c, struct sterna_elem *payload); /**< result; leaves when the batch is committed */
+enum sterna_verdict sterna_reject(struct sterna_call *c, enum sterna_condition condition, const char *text);
+/** The same with an application-specific condition (RFC 6120 §8.3.4), e.g. XEP-0191's <blocked/>. */
+enum sterna_verdict sterna_reject_with(struct sterna_call *c, enum sterna_condition condition, const char *text,
+	const char *name, const char *ns);
+
+/** Sending. The stanza (from sterna_elem(c, "message", NS_CLIENT)) goes its own way, after this call's
+ *  batch is committed if that has writes. 'from' must be the owner, one of its sessions, or the host. */
+void sterna_send(struct sterna_call *c, struct sterna_elem *stanza);
+/** Straight to one session of the owner: pushes, notifications. */
+void sterna_send_to(struct sterna_call *c, struct sterna_session *s, struct sterna_elem *stanza);
+/** A first-level element that is no stanza, to the session's stream (not counted by XEP-0198). */
+void sterna_send_raw(struct sterna_call *c, struct sterna_session *s, struct sterna_elem *e);
+
+/** Storing: joins the stanza's batch. Arguments by the statement's params: t const char *, i int64_t,
+ *  b const void * and size_t. Acks and results wait for the commit. */
+void sterna_write(struct sterna_call *c, const struct db_stmt *stmt, ...);
+
+struct sterna_rows {
+	size_t count, columns;
+	const char *const *text;     /* text[row * columns + column]; NULL for SQL NULL; integers as digits */
+	const struct db_rows *db;    /* for db_int(), db_str() */
+};
+typedef enum sterna_verdict sterna_rows_fn(struct sterna_call *c, enum sterna_result rc, const struct sterna_rows *rows);
+enum sterna_verdict sterna_read(struct sterna_call *c, sterna_rows_fn *fn, const struct db_stmt *stmt, ...); /**< STERNA_WAIT */
+void sterna_set_data(struct sterna_call *c, void *data);   /**< kept over a wait, e.g. parsed arguments */
+void *sterna_data(struct sterna_call *c);
+void *sterna_alloc(struct sterna_call *c, size_t size);    /**< zeroed, lives as long as the stanza */
+
+/** Archiving (the account's log, server/archive.h): set in STORE stops. */
+enum { STERNA_ARCHIVE = 1, STERNA_NO_ARCHIVE = 2, STERNA_NO_STORE = 4, STERNA_NO_COPY = 8 };
+void sterna_mark(struct sterna_call *c, unsigned marks);   /**< adds; NO_… win */
+unsigned sterna_marks(struct sterna_call *c);
+int64_t sterna_archive_id(struct sterna_call *c);          /**< of this stanza in the owner's archive; 0: none */
+
+/** Service discovery and introspection, over all loaded modules. */
+void sterna_each_feature(struct sterna_call *c, unsigned scope, void (*fn)(void *arg, const char *ns), void *arg);
+void sterna_each_identity(struct sterna_call *c, unsigned scope,
+	void (*fn)(void *arg, const struct sterna_identity *i), void *arg);
+void sterna_run_disco(struct sterna_call *c, unsigned scope, struct sterna_elem *query);
+/** Domains of components and services under this host, for disco#items: index from 0, NULL past the end. */
+const char *sterna_item(struct sterna_call *c, size_t index);
+
+/** Metrics: this module's own table by index; per worker, no locks. */
+void sterna_count(struct sterna_call *c, unsigned metric, uint64_t n);
+
+/* --- loading ---------------------------------------------------------------------------------------- */
+
+const void *sterna_mod_config(struct sterna_mod *m);
+void *sterna_mod_data(struct sterna_mod *m);
+void sterna_mod_set_data(struct sterna_mod *m, void *data);  /**< what load() made; unload() frees it */
+/** Interfaces of large modules: a versioned struct of functions. */
+void sterna_provide(struct sterna_mod *m, const char *name, unsigned version, const void *functions);
+const void *sterna_use(struct sterna_mod *m, const char *name, unsigned version);
+/** A service host ("conference.example"): stanzas to it come to this module's STERNA_SERVICE rows. */
+enum sterna_result sterna_serve(struct sterna_mod *m, const char *domain, const char *category, const char *type,
+	const char *name);
+/** All metrics of the server in Prometheus' text format. */
+void sterna_metrics_write(struct sterna_mod *m, struct buf *out);
+
+#endif
