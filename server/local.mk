@@ -2,6 +2,8 @@
 noinst_LTLIBRARIES += server/libsterna.la
 server_libsterna_la_SOURCES = \
 	server/buf.c server/buf.h \
+	server/elem.c server/elem.h \
+	server/elem_write.c \
 	server/log.c server/log.h \
 	server/loop.c server/loop.h server/loop_impl.h \
 	server/loop_event.c \

@@ -10,3 +10,9 @@ TESTS += tests/unit/test_log
 tests_unit_test_log_SOURCES = tests/unit/test_log.c
 tests_unit_test_log_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_log_LDADD = $(UNIT_LDADD)
+
+check_PROGRAMS += tests/unit/test_elem
+TESTS += tests/unit/test_elem
+tests_unit_test_elem_SOURCES = tests/unit/test_elem.c
+tests_unit_test_elem_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_elem_LDADD = $(UNIT_LDADD)
