@@ -16,3 +16,9 @@ TESTS += tests/unit/test_elem
 tests_unit_test_elem_SOURCES = tests/unit/test_elem.c
 tests_unit_test_elem_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_elem_LDADD = $(UNIT_LDADD)
+
+check_PROGRAMS += tests/unit/test_metric
+TESTS += tests/unit/test_metric
+tests_unit_test_metric_SOURCES = tests/unit/test_metric.c
+tests_unit_test_metric_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_metric_LDADD = $(UNIT_LDADD)
