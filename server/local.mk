@@ -1,7 +1,9 @@
 # The core is a library that sternad, the unit tests, the fuzz targets and the simulation link.
 noinst_LTLIBRARIES += server/libsterna.la
 server_libsterna_la_SOURCES = \
+	server/base64.c server/base64.h \
 	server/buf.c server/buf.h \
+	server/datetime.c server/datetime.h \
 	server/elem.c server/elem.h \
 	server/elem_write.c \
 	server/log.c server/log.h \

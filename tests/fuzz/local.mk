@@ -2,4 +2,14 @@
 if FUZZ
 FUZZ_LDADD = server/libsterna.la
 FUZZ_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+
+noinst_PROGRAMS += tests/fuzz/fuzz_base64
+tests_fuzz_fuzz_base64_SOURCES = tests/fuzz/fuzz_base64.c
+tests_fuzz_fuzz_base64_LDADD = $(FUZZ_LDADD)
+tests_fuzz_fuzz_base64_LDFLAGS = $(FUZZ_LDFLAGS)
+
+noinst_PROGRAMS += tests/fuzz/fuzz_datetime
+tests_fuzz_fuzz_datetime_SOURCES = tests/fuzz/fuzz_datetime.c
+tests_fuzz_fuzz_datetime_LDADD = $(FUZZ_LDADD)
+tests_fuzz_fuzz_datetime_LDFLAGS = $(FUZZ_LDFLAGS)
 endif

@@ -22,3 +22,15 @@ TESTS += tests/unit/test_metric
 tests_unit_test_metric_SOURCES = tests/unit/test_metric.c
 tests_unit_test_metric_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_metric_LDADD = $(UNIT_LDADD)
+
+check_PROGRAMS += tests/unit/test_base64
+TESTS += tests/unit/test_base64
+tests_unit_test_base64_SOURCES = tests/unit/test_base64.c
+tests_unit_test_base64_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_base64_LDADD = $(UNIT_LDADD)
+
+check_PROGRAMS += tests/unit/test_datetime
+TESTS += tests/unit/test_datetime
+tests_unit_test_datetime_SOURCES = tests/unit/test_datetime.c
+tests_unit_test_datetime_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_datetime_LDADD = $(UNIT_LDADD)
