@@ -75,11 +75,14 @@ enum sterna_result db_open(const struct db_options *o, struct db **out) STERNA_C
  *  @return STERNA_EUNAVAILABLE no database; STERNA_ELIMIT the schema is newer than this program;
  *          STERNA_EIO a migration failed and was rolled back (logged) */
 enum sterna_result db_migrate(struct db *db, int *from, int *to) STERNA_CHECKED;
+/** Work that falls due with time: PostgreSQL's partitions of the archive for this month and the next two.
+ *  Blocking; at start-up after db_migrate(), and daily from a helper thread. now_ms: Unix time. */
+enum sterna_result db_maintain(struct db *db, int64_t now_ms) STERNA_CHECKED;
 void db_close(struct db **db);       /**< after its clients; waits for what was submitted */
 
 struct db_client *db_client_new(struct db *db, struct loop *l);
 /** What was submitted is still tried for up to wait_ms; what is left gets its callback before this
- *  returns (EUNCERTAIN or EUNAVAILABLE). Runs no other code of the loop. */
+ *  returns (EUNCERTAIN or EUNAVAILABLE). Runs no other code of the loop. Never from a db_fn of this client. */
 void db_client_free(struct db_client **c, unsigned wait_ms);
 bool db_is_up(const struct db_client *c);        /**< as far as is known */
 /** Told on the loop when that changes. */
@@ -99,7 +102,7 @@ void db_batch_drop(struct db_batch **b);
  *  for them). */
 void db_read(struct db_client *c, const struct db_stmt *s, const struct db_value *values, db_fn *fn, void *arg);
 
-/* Blocking forms for tools (sternactl, migrations, tests), no loop needed; never on a worker. */
+/* Blocking form for tools (sternactl, migrations, tests), no loop needed; never on a worker. fn may be NULL. */
 enum sterna_result db_exec_now(struct db *db, const struct db_stmt *s, const struct db_value *values,
 	db_fn *fn, void *arg) STERNA_CHECKED;
 

@@ -4,6 +4,9 @@ server_libsterna_la_SOURCES = \
 	server/base64.c server/base64.h \
 	server/buf.c server/buf.h \
 	server/datetime.c server/datetime.h \
+	server/db.c server/db.h server/db_driver.h \
+	server/db_migrate.c \
+	server/db_sqlite.c \
 	server/elem.c server/elem.h \
 	server/elem_write.c \
 	server/log.c server/log.h \

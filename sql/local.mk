@@ -1,1 +1,5 @@
-# sql: its lines of the build.
+# Migrations, run by db_migrate() at start-up and by sternactl.
+sqldir = $(pkgdatadir)/sql
+dist_sql_DATA = \
+	sql/0001_core.pg.sql \
+	sql/0001_core.sqlite.sql

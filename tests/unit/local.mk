@@ -34,3 +34,9 @@ TESTS += tests/unit/test_datetime
 tests_unit_test_datetime_SOURCES = tests/unit/test_datetime.c
 tests_unit_test_datetime_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_datetime_LDADD = $(UNIT_LDADD)
+
+check_PROGRAMS += tests/unit/test_db
+TESTS += tests/unit/test_db
+tests_unit_test_db_SOURCES = tests/unit/test_db.c
+tests_unit_test_db_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_db_LDADD = $(UNIT_LDADD)
