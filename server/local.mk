@@ -15,7 +15,8 @@ server_libsterna_la_SOURCES = \
 	server/mem.c server/mem.h \
 	server/metric.c server/metric.h \
 	server/option.h \
-	server/result.c server/result.h
+	server/result.c server/result.h \
+	server/work.c server/work.h
 server_libsterna_la_LIBADD = $(EVENT_LIBS) $(EXPAT_LIBS) $(OPENSSL_LIBS) $(PQ_LIBS) $(SQLITE_LIBS) \
 	$(ICU_LIBS) $(IDN2_LIBS) $(YAML_LIBS) $(JANSSON_LIBS) $(SYSTEMD_LIBS) -lpthread -ldl -lm
 

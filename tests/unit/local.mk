@@ -40,3 +40,9 @@ TESTS += tests/unit/test_db
 tests_unit_test_db_SOURCES = tests/unit/test_db.c
 tests_unit_test_db_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_db_LDADD = $(UNIT_LDADD)
+
+check_PROGRAMS += tests/unit/test_work
+TESTS += tests/unit/test_work
+tests_unit_test_work_SOURCES = tests/unit/test_work.c
+tests_unit_test_work_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_work_LDADD = $(UNIT_LDADD)
