@@ -16,7 +16,10 @@ server_libsterna_la_SOURCES = \
 	server/metric.c server/metric.h \
 	server/option.h \
 	server/result.c server/result.h \
-	server/work.c server/work.h
+	server/work.c server/work.h \
+	server/xml.c server/xml.h server/xml_impl.h \
+	server/xml_scan.c server/xml_scan.h \
+	server/xml_tree.c
 server_libsterna_la_LIBADD = $(EVENT_LIBS) $(EXPAT_LIBS) $(OPENSSL_LIBS) $(PQ_LIBS) $(SQLITE_LIBS) \
 	$(ICU_LIBS) $(IDN2_LIBS) $(YAML_LIBS) $(JANSSON_LIBS) $(SYSTEMD_LIBS) -lpthread -ldl -lm
 

@@ -39,11 +39,18 @@ struct xml_handler {
 };
 struct xml_parser;
 
-/** @param content_ns  elements of this namespace become NS_CLIENT in the tree; NULL: no mapping */
+/** To be asked at start-up: false if the expat found is older than 2.5.0. *text: its name, static. */
+bool xml_library_ok(const char **text);
+
+/** @param content_ns  elements of this namespace become NS_CLIENT in the tree (copied); NULL: no mapping.
+ *                     With another than NS_CLIENT, a first-level element that says jabber:client gets
+ *                     content_ns literally, so that it is no stanza */
 struct xml_parser *xml_new(const struct xml_handler *h, void *arg, const struct xml_limits *limits,
 	const char *content_ns);
 /** Feed bytes, split anywhere. Handlers run inside. A handler may call xml_stop(): nothing of what
- *  follows in this or later calls is parsed until xml_resume().
+ *  follows in this or later calls is parsed until xml_resume(). It may also call xml_reset() or xml_free()
+ *  (done when this call ends, which then returns XML_OK; the rest of the bytes is dropped), but not feed.
+ *  After the root's end tag everything is ignored.
  *  @return what went wrong, and then always the same: the parser is dead */
 enum xml_error xml_feed(struct xml_parser *p, const char *bytes, size_t len);
 /** From a handler: stop after this element. The bytes not yet parsed are kept by the parser. */
@@ -63,7 +70,8 @@ size_t xml_memory(const struct xml_parser *p);          /**< bytes held, expat's
 void xml_free(struct xml_parser **p);
 
 /** One whole element from text (stored XML), in arena a; content namespace NS_CLIENT assumed outside.
- *  @return STERNA_EINVAL not well-formed or restricted; STERNA_ELIMIT over a default limit */
+ *  The limits are a stream's with room for what escaping, wrapping and stamping have added.
+ *  @return STERNA_EINVAL not well-formed or restricted; STERNA_ELIMIT over a limit */
 enum sterna_result xml_parse(struct arena *a, const char *text, size_t len, struct sterna_elem **out);
 
 #endif

@@ -46,3 +46,9 @@ TESTS += tests/unit/test_work
 tests_unit_test_work_SOURCES = tests/unit/test_work.c
 tests_unit_test_work_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_work_LDADD = $(UNIT_LDADD)
+
+check_PROGRAMS += tests/unit/test_xml
+TESTS += tests/unit/test_xml
+tests_unit_test_xml_SOURCES = tests/unit/test_xml.c
+tests_unit_test_xml_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_xml_LDADD = $(UNIT_LDADD)
