@@ -3,6 +3,7 @@ noinst_LTLIBRARIES += server/libsterna.la
 server_libsterna_la_SOURCES = \
 	server/base64.c server/base64.h \
 	server/buf.c server/buf.h \
+	server/cidr.c server/cidr.h \
 	server/datetime.c server/datetime.h \
 	server/db.c server/db.h server/db_driver.h \
 	server/db_migrate.c \
@@ -15,6 +16,7 @@ server_libsterna_la_SOURCES = \
 	server/mem.c server/mem.h \
 	server/metric.c server/metric.h \
 	server/option.h \
+	server/proxy_protocol.c server/proxy_protocol.h \
 	server/result.c server/result.h \
 	server/work.c server/work.h \
 	server/xml.c server/xml.h server/xml_impl.h \

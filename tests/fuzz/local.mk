@@ -12,4 +12,9 @@ noinst_PROGRAMS += tests/fuzz/fuzz_datetime
 tests_fuzz_fuzz_datetime_SOURCES = tests/fuzz/fuzz_datetime.c
 tests_fuzz_fuzz_datetime_LDADD = $(FUZZ_LDADD)
 tests_fuzz_fuzz_datetime_LDFLAGS = $(FUZZ_LDFLAGS)
+
+noinst_PROGRAMS += tests/fuzz/fuzz_proxy
+tests_fuzz_fuzz_proxy_SOURCES = tests/fuzz/fuzz_proxy.c
+tests_fuzz_fuzz_proxy_LDADD = $(FUZZ_LDADD)
+tests_fuzz_fuzz_proxy_LDFLAGS = $(FUZZ_LDFLAGS)
 endif

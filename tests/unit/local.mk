@@ -52,3 +52,15 @@ TESTS += tests/unit/test_xml
 tests_unit_test_xml_SOURCES = tests/unit/test_xml.c
 tests_unit_test_xml_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_xml_LDADD = $(UNIT_LDADD)
+
+check_PROGRAMS += tests/unit/test_cidr
+TESTS += tests/unit/test_cidr
+tests_unit_test_cidr_SOURCES = tests/unit/test_cidr.c
+tests_unit_test_cidr_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_cidr_LDADD = $(UNIT_LDADD)
+
+check_PROGRAMS += tests/unit/test_proxy
+TESTS += tests/unit/test_proxy
+tests_unit_test_proxy_SOURCES = tests/unit/test_proxy.c
+tests_unit_test_proxy_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_proxy_LDADD = $(UNIT_LDADD)
