@@ -64,3 +64,15 @@ TESTS += tests/unit/test_proxy
 tests_unit_test_proxy_SOURCES = tests/unit/test_proxy.c
 tests_unit_test_proxy_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_proxy_LDADD = $(UNIT_LDADD)
+
+check_PROGRAMS += tests/unit/test_credential
+TESTS += tests/unit/test_credential
+tests_unit_test_credential_SOURCES = tests/unit/test_credential.c
+tests_unit_test_credential_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_credential_LDADD = $(UNIT_LDADD)
+
+check_PROGRAMS += tests/unit/test_scram
+TESTS += tests/unit/test_scram
+tests_unit_test_scram_SOURCES = tests/unit/test_scram.c tests/unit/scram_client.h
+tests_unit_test_scram_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_scram_LDADD = $(UNIT_LDADD)
