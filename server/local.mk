@@ -4,7 +4,6 @@ server_libsterna_la_SOURCES = \
 	server/base64.c server/base64.h \
 	server/buf.c server/buf.h \
 	server/cidr.c server/cidr.h \
-
 	server/credential.c server/credential.h \
 	server/datetime.c server/datetime.h \
 	server/db.c server/db.h server/db_driver.h \
@@ -20,13 +19,11 @@ server_libsterna_la_SOURCES = \
 	server/option.h \
 	server/proxy_protocol.c server/proxy_protocol.h \
 	server/result.c server/result.h \
+	server/scram.c server/scram.h \
 	server/work.c server/work.h \
 	server/xml.c server/xml.h server/xml_impl.h \
 	server/xml_scan.c server/xml_scan.h \
 	server/xml_tree.c
-
-	server/scram.c server/scram.h \
-	server/work.c server/work.h
 server_libsterna_la_LIBADD = $(EVENT_LIBS) $(EXPAT_LIBS) $(OPENSSL_LIBS) $(PQ_LIBS) $(SQLITE_LIBS) \
 	$(ICU_LIBS) $(IDN2_LIBS) $(YAML_LIBS) $(JANSSON_LIBS) $(SYSTEMD_LIBS) -lpthread -ldl -lm
 
