@@ -12,32 +12,49 @@ static const unsigned char special[256] = {
 	['\''] = IN_ATTR, ['"'] = IN_ATTR, ['\t'] = IN_ATTR, ['\n'] = IN_ATTR,
 };
 
+/* buf_add() with its usual case inline: much of what is written is a few bytes long. */
+static inline void add_bytes(struct buf *out, const char *s, size_t len)
+{
+	if (out->size - out->len < len)
+		buf_reserve(out, len);
+	if (len > 0)
+		memcpy(out->data + out->len, s, len);
+	out->len += len;
+}
+
+static inline void add(struct buf *out, const char *s)
+{
+	add_bytes(out, s, strlen(s));
+}
+
+#define add_lit(out, literal) add_bytes((out), (literal), sizeof(literal) - 1)
+
 static void add_reference(struct buf *out, char c)
 {
 	switch (c) {
 	case '&':
-		buf_lit(out, "&amp;");
+		add_lit(out, "&amp;");
 		break;
 	case '<':
-		buf_lit(out, "&lt;");
+		add_lit(out, "&lt;");
 		break;
 	case '>':
-		buf_lit(out, "&gt;");
+		add_lit(out, "&gt;");
 		break;
 	case '\'':
-		buf_lit(out, "&apos;");
+		add_lit(out, "&apos;");
 		break;
 	case '"':
-		buf_lit(out, "&quot;");
+		add_lit(out, "&quot;");
 		break;
 	case '\t':
-		buf_lit(out, "&#9;");
+		add_lit(out, "&#9;");
 		break;
 	case '\n':
-		buf_lit(out, "&#10;");
+		add_lit(out, "&#10;");
 		break;
 	default:
-		buf_lit(out, "&#13;");
+		add_lit(out, "&#13;");
 		break;
 	}
 }
@@ -51,7 +68,7 @@ static void escape(struct buf *out, const char *s, size_t len, unsigned where)
 
 		while (s < end && !(special[(unsigned char)*s] & where))
 			s++;
-		buf_add(out, run, (size_t)(s - run));
+		add_bytes(out, run, (size_t)(s - run));
 		if (s < end)
 			add_reference(out, *s++);
 	}
@@ -67,16 +84,12 @@ void xml_escape_attr(struct buf *out, const char *s, size_t len)
 	escape(out, s, len, IN_ATTR);
 }
 
-static inline void add(struct buf *out, const char *s)
-{
-	buf_add(out, s, strlen(s));
-}
 
 static void write_value(struct buf *out, const char *value)
 {
-	buf_lit(out, "='");
+	add_lit(out, "='");
 	escape(out, value, strlen(value), IN_ATTR);
-	buf_putc(out, '\'');
+	add_lit(out, "'");
 }
 
 /* The prefixes ns1, ns2, ... of one element's attributes. Equal namespaces share one, so that what came in
@@ -101,16 +114,16 @@ static unsigned prefix_of(struct prefixes *p, const char *ns)
 
 static void write_attr(struct buf *out, const struct sterna_attr *at, struct prefixes *p)
 {
-	buf_putc(out, ' ');
+	add_lit(out, " ");
 	if (at->ns != NULL && (at->ns == NS_XML || strcmp(at->ns, NS_XML) == 0)) {
-		buf_lit(out, "xml:");
+		add_lit(out, "xml:");
 	} else if (at->ns != NULL) {
 		const unsigned before = p->count, n = prefix_of(p, at->ns);
 
 		if (n > before) {
 			buf_addf(out, "xmlns:ns%u", n);
 			write_value(out, at->ns);
-			buf_putc(out, ' ');
+			add_lit(out, " ");
 		}
 		buf_addf(out, "ns%u:", n);
 	}
@@ -121,10 +134,10 @@ static void write_attr(struct buf *out, const struct sterna_attr *at, struct pre
 /* "<name ...", without the end of the tag. */
 static void write_start(struct buf *out, const struct sterna_elem *e, const char *around)
 {
-	buf_putc(out, '<');
+	add_lit(out, "<");
 	add(out, e->name);
 	if (around == NULL || (e->ns != around && strcmp(e->ns, around) != 0)) {
-		buf_lit(out, " xmlns");
+		add_lit(out, " xmlns");
 		write_value(out, e->ns);
 	}
 	struct prefixes p;
@@ -144,17 +157,17 @@ void elem_write(struct buf *out, const struct sterna_elem *e, const char *around
 		} else {
 			write_start(out, at, at == e ? around : at->parent->ns);
 			if (at->first != NULL) {
-				buf_putc(out, '>');
+				add_lit(out, ">");
 				at = at->first;
 				continue;
 			}
-			buf_lit(out, "/>");
+			add_lit(out, "/>");
 		}
 		while (at != e && at->next == NULL) {
 			at = at->parent;
-			buf_lit(out, "</");
+			add_lit(out, "</");
 			add(out, at->name);
-			buf_putc(out, '>');
+			add_lit(out, ">");
 		}
 		if (at == e)
 			return;
