@@ -5,3 +5,4 @@ UNIT_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS)
 include tests/unit/local.mk
 endif
 include tests/fuzz/local.mk
+include tests/bench/local.mk

@@ -17,4 +17,9 @@ noinst_PROGRAMS += tests/fuzz/fuzz_proxy
 tests_fuzz_fuzz_proxy_SOURCES = tests/fuzz/fuzz_proxy.c
 tests_fuzz_fuzz_proxy_LDADD = $(FUZZ_LDADD)
 tests_fuzz_fuzz_proxy_LDFLAGS = $(FUZZ_LDFLAGS)
+
+noinst_PROGRAMS += tests/fuzz/fuzz_xml
+tests_fuzz_fuzz_xml_SOURCES = tests/fuzz/fuzz_xml.c
+tests_fuzz_fuzz_xml_LDADD = $(FUZZ_LDADD)
+tests_fuzz_fuzz_xml_LDFLAGS = $(FUZZ_LDFLAGS)
 endif
