@@ -375,7 +375,7 @@ static void parse(struct xml_parser *p, const char *bytes, size_t len)
 	if (status != XML_STATUS_OK && p->error == XML_OK) {
 		const enum XML_Error code = XML_GetErrorCode(p->expat);
 
-		xml_fail(p, error_of(code), XML_ErrorString(code));
+		xml_fail(p, error_of(code), code == XML_ERROR_NO_MEMORY ? "too much memory" : XML_ErrorString(code));
 	}
 }
 

@@ -2,7 +2,7 @@
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include "server/xml.h"
+#include "server/xml_impl.h"
 
 #define HEADER "<?xml version='1.0'?><stream:stream to='example.net' version='1.0' xml:lang='en' " \
 	"xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>"
@@ -103,6 +103,7 @@ struct doc {
 	size_t len;
 	enum xml_error error;
 };
+#define SPACES "                                                                "
 #define DOC(text, error) { text, sizeof(text) - 1, error }
 
 static const struct doc docs[] = {
@@ -120,6 +121,7 @@ static const struct doc docs[] = {
 	DOC("\r\nGET / HTTP/1.1\r\n", XML_NOT_XML),
 	DOC("\x16\x03\x01\x02", XML_NOT_XML),
 	DOC("\xef\xbb\xbfGET", XML_NOT_XML),
+	DOC("\xef\xbc\xbf", XML_NOT_XML),
 	DOC("\xff\xfe<\0?\0", XML_BAD_ENCODING),
 	DOC("\xfe\xff\0<", XML_BAD_ENCODING),
 	DOC("<\0?\0x\0", XML_BAD_ENCODING),
@@ -130,6 +132,7 @@ static const struct doc docs[] = {
 	DOC("<?xml encoding='UTF-8'?><a>", XML_NOT_WELL_FORMED),
 	DOC("<?xml?><a>", XML_RESTRICTED),
 	DOC(" <?xml version='1.0'?><a>", XML_RESTRICTED),
+	DOC("<?xml version='1.0' " SPACES SPACES SPACES SPACES "?><a>", XML_NOT_WELL_FORMED),
 	DOC("<?xml version='1.0'?><?xml version='1.0'?><a>", XML_RESTRICTED),
 	DOC("<?xml version='1.0'?>x<a>", XML_NOT_WELL_FORMED),
 	DOC("<?xml version='1.0'?><!DOCTYPE s SYSTEM 'file:///etc/passwd'><s>", XML_RESTRICTED),
@@ -430,6 +433,8 @@ START_TEST(memory_is_bounded)
 	/* a stanza of them */
 	many("<m>", "<a b%=''/>", 4095, "");
 	ck_assert_uint_lt(xml_memory(now.p), 16 * 262144);
+	ck_assert_int_eq(many("<m", " a%=''", 25000, "/>"), XML_TOO_BIG);
+	ck_assert_str_eq(xml_error_text(now.p), "too much memory");
 	/* text byte by byte */
 	setup();
 	feed(HEADER "<m>");
@@ -545,6 +550,21 @@ START_TEST(what_is_written_is_read_as_the_same)
 }
 END_TEST
 
+/* Should something get past the scanner one day, it goes no further. */
+START_TEST(second_wall_stands_without_the_first)
+{
+	static const char *const refused[] = { "<!DOCTYPE a>", "<!DOCTYPE a SYSTEM 'file:///etc/passwd'>",
+		"<!DOCTYPE a [<!ENTITY b 'c'>]><a>&b;</a>", "<!-- c -->", "<?a b?>", "<a><!-- c --></a>", "<a>&b;</a>" };
+
+	for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
+		setup();
+		xml_tree_feed(now.p, refused[i], strlen(refused[i]));
+		ck_assert_int_eq(now.p->error, XML_RESTRICTED);
+		ck_assert_str_eq(said(), "");
+	}
+}
+END_TEST
+
 START_TEST(expat_is_new_enough)
 {
 	const char *text = NULL;
@@ -580,6 +600,7 @@ int main(void)
 	tcase_add_test(t, reset_begins_a_new_document);
 	tcase_add_test(t, handler_may_free_the_parser);
 	tcase_add_test(t, stored_element_is_read_back);
+	tcase_add_test(t, second_wall_stands_without_the_first);
 	tcase_add_test(t, expat_is_new_enough);
 	suite_add_tcase(s, t);
 	srunner_run_all(r, CK_NORMAL);
