@@ -7,7 +7,7 @@
 
 enum { QUEUE_BYTES = 64 << 20, READ_WAIT_MS = 5000 };
 
-static const struct db_driver *const drivers[] = { &db_sqlite };
+static const struct db_driver *const drivers[] = { &db_pg, &db_sqlite };
 
 struct db_value db_text(const char *s)
 {
@@ -389,8 +389,11 @@ void db_client_free(struct db_client **client, unsigned wait_ms)
 	/* No thread knows the client any more. What callbacks submit now is answered below, too. */
 	for (struct db_job *j; (j = db_jobs_take(&c->done)) != NULL;)
 		job_deliver(c, j);
-	if (c->wake != NULL)
+	if (c->wake != NULL) {
 		c->wake->client = NULL;
+		if (loop_unpost(c->loop, &c->wake->mail))
+			free(c->wake);
+	}
 	pthread_mutex_destroy(&c->lock);
 	free(c);
 	*client = NULL;

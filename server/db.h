@@ -4,7 +4,7 @@
  * order in which the writes were committed. Threads: a db is shared; a client belongs to its loop's
  * thread. All writes are idempotent by construction (keys chosen by us, ON CONFLICT): a driver repeats
  * batches whose outcome it does not know after a lost connection, and only answers STERNA_EUNCERTAIN when
- * it gives up (close with work in flight). */
+ * it gives up (close with work in flight), or when a repeated plain INSERT finds its key: it may be its own. */
 #ifndef STERNA_DB_H
 #define STERNA_DB_H
 

@@ -99,7 +99,7 @@ struct db_driver {
 	const char *lock, *unlock, *rollback;   /* scripts: a transaction that no other migration enters */
 	const char *maintain;        /* a statement with the time in ms as $1; or NULL */
 };
-extern const struct db_driver db_sqlite;
+extern const struct db_driver db_sqlite, db_pg;
 
 struct db {
 	const struct db_driver *driver;

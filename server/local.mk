@@ -8,6 +8,8 @@ server_libsterna_la_SOURCES = \
 	server/datetime.c server/datetime.h \
 	server/db.c server/db.h server/db_driver.h \
 	server/db_migrate.c \
+	server/db_pg.c server/db_pg.h \
+	server/db_pg_conn.c \
 	server/db_sqlite.c \
 	server/elem.c server/elem.h \
 	server/elem_write.c \

@@ -204,6 +204,32 @@ void loop_post(struct loop *l, struct mail *m)
 		l->ops->wake(l);
 }
 
+bool loop_unpost(struct loop *l, struct mail *m)
+{
+	struct mail *kept = atomic_exchange_explicit(&l->box, NULL, memory_order_acquire), *empty;
+	bool found = false;
+
+	for (struct mail **p = &kept; *p != NULL; p = &(*p)->next) {
+		if (*p == m) {
+			*p = m->next;
+			found = true;
+			break;
+		}
+	}
+	atomic_fetch_sub_explicit(&l->depth, found, memory_order_relaxed);
+	do { /* what was posted meanwhile is newer: before what was kept */
+		struct mail *newer = atomic_exchange_explicit(&l->box, NULL, memory_order_acquire), **end = &newer;
+
+		while (*end != NULL)
+			end = &(*end)->next;
+		*end = kept;
+		kept = newer;
+		empty = NULL;
+	} while (!atomic_compare_exchange_strong_explicit(&l->box, &empty, kept, memory_order_release,
+		memory_order_relaxed));
+	return found;
+}
+
 size_t loop_mail_depth(const struct loop *l)
 {
 	return atomic_load_explicit(&l->depth, memory_order_relaxed);

@@ -61,6 +61,9 @@ struct mail {
 };
 /** Thread-safe, wakes the loop if its box was empty; order per sending thread is kept. */
 void loop_post(struct loop *l, struct mail *m);
+/** Take back a mail that has not been run, on the loop's own thread: for an owner that goes before its loop.
+ *  @return false  it is being run in this turn, or was: it still comes, or has come */
+bool loop_unpost(struct loop *l, struct mail *m);
 size_t loop_mail_depth(const struct loop *l);       /**< mails posted and not yet run; approximate */
 
 /* --- descriptors (not in the simulation) --- */

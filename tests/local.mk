@@ -6,3 +6,4 @@ include tests/unit/local.mk
 endif
 include tests/fuzz/local.mk
 include tests/bench/local.mk
+EXTRA_DIST += tests/pg

@@ -447,7 +447,7 @@ START_TEST(the_core_schema_is_created)
 	const struct db_stmt add = { .name = "test_archive", .params = "i",
 		.sql = "INSERT INTO archive (owner, id, peer, stanza) VALUES ('a@b', $1, 'c@d', '<message/>')" };
 
-	for (int64_t day = 0; day < 120; day += 40)
+	for (int64_t day = 0; day < 90; day += 30)
 		ck_assert_int_eq(db_exec_now(db, &add, (const struct db_value[]){
 			DB_INT((now_ms + day * 86400000) << 20) }, NULL, NULL), STERNA_OK);
 	ck_assert_int_eq(db_maintain(db, now_ms), STERNA_OK);
@@ -472,8 +472,6 @@ static void on_state(void *arg, bool up)
 	struct states *s = arg;
 
 	*(up ? &s->up : &s->down) += 1;
-	if (up)
-		loop_stop(loop);
 }
 
 static void lift_limit(struct timer *t, void *arg)
@@ -505,8 +503,7 @@ START_TEST(writes_wait_while_the_disk_is_full)
 		db_batch_add(b, &put, (const struct db_value[]){ DB_INT(i), db_text(big) });
 		commit(b, &asks[i]);
 	}
-	while (seen.n < 50)
-		loop_run(loop);
+	loop_run(loop);
 	for (int i = 0; i < 50; i++)
 		ck_assert(seen.order[i] == i && seen.rc[i] == STERNA_OK);
 	ck_assert(states.down == 1 && states.up == 1 && db_is_up(client));
@@ -539,6 +536,112 @@ START_TEST(closing_while_the_disk_is_full_answers_unavailable)
 }
 END_TEST
 
+/* A stream of batches, while the server cuts the connections again and again. */
+struct stream {
+	struct seen seen;
+	struct ask asks[1000], reads[40];
+	struct seen read_seen;
+	struct timer next, cut;
+	int sent, cuts;
+};
+
+static void on_next(struct timer *t, void *arg)
+{
+	struct stream *s = arg;
+
+	for (int i = 0; i < 10 && s->sent < 1000; i++, s->sent++)
+		write_row(&s->asks[s->sent], &s->seen, s->sent, &put, s->sent);
+	if (s->sent % 50 == 0 && s->sent / 50 <= 20)
+		ask_count(&s->reads[s->sent / 50], &s->read_seen, s->sent);
+	if (s->sent < 1000)
+		timer_set(t, 3000);
+}
+
+static void on_cut(struct timer *t, void *arg)
+{
+	struct stream *s = arg;
+
+	admin("SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+	      " WHERE application_name = 'sterna' AND pid <> pg_backend_pid()");
+	if (++s->cuts < 4)
+		timer_set(t, 70000);
+}
+
+START_TEST(cut_connections_lose_and_double_nothing)
+{
+	struct stream *s = xalloc(sizeof *s);
+	struct states states = { 0, 0 };
+
+	s->seen.stop_at = 1000;
+	s->read_seen.stop_at = -1;
+	db_on_state(client, on_state, &states);
+	timer_init(&s->next, loop, on_next, s);
+	timer_init(&s->cut, loop, on_cut, s);
+	timer_set(&s->next, 0);
+	timer_set(&s->cut, 50000);
+	loop_run(loop);
+	timer_cancel(&s->cut);
+	for (int i = 0; i < 1000; i++)
+		ck_assert(s->seen.order[i] == i && s->seen.rc[i] == STERNA_OK);
+	for (int i = 0; i < s->read_seen.n; i++)
+		ck_assert(s->read_seen.rc[i] == STERNA_OK &&
+			s->reads[s->read_seen.order[i] / 50].number >= s->read_seen.order[i]);
+	ck_assert_int_gt(s->cuts, 0);
+	ck_assert_int_gt(states.down, 0);
+	ck_assert_int_eq(count_now(), 1000);
+	db_client_free(&client, 2000);
+	free(s);
+}
+END_TEST
+
+START_TEST(nothing_listens_reads_time_out_writes_wait)
+{
+	struct seen seen = { .stop_at = 1 };
+	struct ask a[3];
+
+	db_client_free(&client, 1000);
+	db_close(&db);
+	options.conninfo = "host=127.0.0.1 port=1 user=nobody dbname=none";
+	options.read_wait_ms = 150;
+	ck_assert_int_eq(db_open(&options, &db), STERNA_OK);
+	client = db_client_new(db, loop);
+	ck_assert_int_eq(db_migrate(db, NULL, NULL), STERNA_EIO);       /* an empty folder */
+	script("0001_first.sql", "CREATE TABLE m (n bigint)");
+	ck_assert_int_eq(db_migrate(db, NULL, NULL), STERNA_EUNAVAILABLE);
+	ck_assert_int_eq(db_exec_now(db, &count_rows, NULL, NULL, NULL), STERNA_EUNAVAILABLE);
+	ask_count(&a[0], &seen, 0);
+	write_row(&a[1], &seen, 1, &put, 1);
+	loop_run(loop);
+	ck_assert(seen.n == 1 && seen.order[0] == 0 && seen.rc[0] == STERNA_EUNAVAILABLE);
+	ck_assert(!db_is_up(client));
+	ck_assert_uint_gt(db_queued_bytes(client), 0);
+	db_client_free(&client, 50);
+	ck_assert(seen.n == 2 && seen.order[1] == 1 && seen.rc[1] == STERNA_EUNAVAILABLE);
+}
+END_TEST
+
+START_TEST(the_second_host_is_found)
+{
+	struct seen seen = { .stop_at = 1 };
+	struct ask a;
+	char *second = strstr(getenv("STERNA_TEST_PG"), "host=127.0.0.1 port="), two[256];
+
+	if (second == NULL)
+		return;
+	const int port = atoi(strstr(second, "port=") + 5);
+
+	snprintf(two, sizeof two, "host=127.0.0.1,127.0.0.1 port=1,%d %s", port, strstr(second, "user="));
+	db_client_free(&client, 1000);
+	db_close(&db);
+	options.conninfo = two;
+	ck_assert_int_eq(db_open(&options, &db), STERNA_OK);
+	client = db_client_new(db, loop);
+	write_row(&a, &seen, 0, &put, 1);
+	loop_run(loop);
+	ck_assert_int_eq(seen.rc[0], STERNA_OK);
+}
+END_TEST
+
 static TCase *common(const char *name, void (*setup)(void))
 {
 	TCase *t = tcase_create(name);
@@ -568,8 +671,14 @@ int main(void)
 	tcase_add_test(file, closing_while_the_disk_is_full_answers_unavailable);
 	suite_add_tcase(s, file);
 	suite_add_tcase(s, common("sqlite memory", setup_memory));
-	if (getenv("STERNA_TEST_PG") != NULL)
-		suite_add_tcase(s, common("postgresql", setup_postgres));
+	if (getenv("STERNA_TEST_PG") != NULL) {
+		TCase *pg = common("postgresql", setup_postgres);
+
+		tcase_add_test(pg, cut_connections_lose_and_double_nothing);
+		tcase_add_test(pg, nothing_listens_reads_time_out_writes_wait);
+		tcase_add_test(pg, the_second_host_is_found);
+		suite_add_tcase(s, pg);
+	}
 	SRunner *r = srunner_create(s);
 
 	srunner_run_all(r, CK_NORMAL);

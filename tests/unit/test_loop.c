@@ -154,6 +154,43 @@ static void on_pipe(struct io *io, unsigned what, void *arg)
 		loop_stop(io->loop);
 }
 
+struct note {
+	struct mail mail;
+	struct seen *seen;
+	int id;
+};
+
+static void on_note(struct mail *m, struct loop *l)
+{
+	struct note *n = (struct note *)m;
+
+	n->seen->order[n->seen->n++] = n->id;
+	if (n->id == 2) {
+		ck_assert(!loop_unpost(l, &n[1].mail)); /* its turn has come, too */
+		ck_assert(!loop_unpost(l, m));
+	}
+	if (n->id == 3)
+		loop_stop(l);
+}
+
+START_TEST(mail_taken_back_is_not_run)
+{
+	struct seen seen = { .n = 0 };
+	struct note n[4];
+
+	for (int i = 0; i < 4; i++) {
+		n[i] = (struct note){ { NULL, on_note }, &seen, i };
+		loop_post(loop, &n[i].mail);
+	}
+	ck_assert(loop_unpost(loop, &n[1].mail));
+	ck_assert(!loop_unpost(loop, &n[1].mail));
+	ck_assert_uint_eq(loop_mail_depth(loop), 3);
+	loop_run(loop);
+	ck_assert_int_eq(seen.n, 3);
+	ck_assert(seen.order[0] == 0 && seen.order[1] == 2 && seen.order[2] == 3);
+}
+END_TEST
+
 START_TEST(a_watched_descriptor_is_reported_while_readable)
 {
 	int fd[2], n = 0;
@@ -181,6 +218,7 @@ int main(void)
 	tcase_add_test(tc, timers_fire_in_the_order_they_are_due);
 	tcase_add_test(tc, a_task_runs_once_and_may_defer_again);
 	tcase_add_test(tc, mail_keeps_each_senders_order);
+	tcase_add_test(tc, mail_taken_back_is_not_run);
 	tcase_add_test(tc, a_watched_descriptor_is_reported_while_readable);
 	suite_add_tcase(suite, tc);
 	SRunner *runner = srunner_create(suite);
