@@ -4,6 +4,8 @@ server_libsterna_la_SOURCES = \
 	server/base64.c server/base64.h \
 	server/buf.c server/buf.h \
 	server/cidr.c server/cidr.h \
+	server/config.c server/config.h \
+	server/config_node.c server/config_node.h \
 	server/credential.c server/credential.h \
 	server/datetime.c server/datetime.h \
 	server/db.c server/db.h server/db_driver.h \
@@ -18,7 +20,9 @@ server_libsterna_la_SOURCES = \
 	server/loop_event.c \
 	server/mem.c server/mem.h \
 	server/metric.c server/metric.h \
-	server/option.h \
+	server/option.c server/option.h \
+	server/option_manual.c \
+	server/option_value.c server/option_value.h \
 	server/proxy_protocol.c server/proxy_protocol.h \
 	server/result.c server/result.h \
 	server/scram.c server/scram.h \

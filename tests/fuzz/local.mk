@@ -22,4 +22,9 @@ noinst_PROGRAMS += tests/fuzz/fuzz_xml
 tests_fuzz_fuzz_xml_SOURCES = tests/fuzz/fuzz_xml.c
 tests_fuzz_fuzz_xml_LDADD = $(FUZZ_LDADD)
 tests_fuzz_fuzz_xml_LDFLAGS = $(FUZZ_LDFLAGS)
+
+noinst_PROGRAMS += tests/fuzz/fuzz_config
+tests_fuzz_fuzz_config_SOURCES = tests/fuzz/fuzz_config.c
+tests_fuzz_fuzz_config_LDADD = $(FUZZ_LDADD)
+tests_fuzz_fuzz_config_LDFLAGS = $(FUZZ_LDFLAGS)
 endif

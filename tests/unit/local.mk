@@ -76,3 +76,15 @@ TESTS += tests/unit/test_scram
 tests_unit_test_scram_SOURCES = tests/unit/test_scram.c tests/unit/scram_client.h
 tests_unit_test_scram_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_scram_LDADD = $(UNIT_LDADD)
+
+check_PROGRAMS += tests/unit/test_config
+TESTS += tests/unit/test_config
+tests_unit_test_config_SOURCES = tests/unit/test_config.c
+tests_unit_test_config_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_config_LDADD = $(UNIT_LDADD)
+
+check_PROGRAMS += tests/unit/test_option
+TESTS += tests/unit/test_option
+tests_unit_test_option_SOURCES = tests/unit/test_option.c
+tests_unit_test_option_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_option_LDADD = $(UNIT_LDADD)

@@ -1,0 +1,495 @@
+/* config.c - the core's options, and what must hold between them. */
+#include "server/config.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "server/cidr.h"
+#include "server/mem.h"
+
+#define H struct config_host
+static const struct sterna_option host_options[] = {
+	STERNA_OPT(H, certificate, NULL, NULL, "file with the certificate and its chain, PEM"),
+	STERNA_OPT(H, key, NULL, NULL, "file with the private key, PEM"),
+	STERNA_OPT(H, anonymous, "false", NULL, "let anyone in under an address made up for the session (SASL ANONYMOUS)"),
+	STERNA_OPT(H, registration, "false", NULL, "let clients make accounts themselves (XEP-0077); invites abuse"),
+	{ 0 }
+};
+
+#define L struct config_listen
+static const struct sterna_option listen_options[] = {
+	STERNA_OPT(L, kind, STERNA_REQUIRED, "c2s|s2s|http|component", "who connects: clients, servers, HTTP, components"),
+	STERNA_OPT(L, address, "::", NULL, "IPv4 or IPv6 address; '::' is all of both"),
+	STERNA_OPT(L, port, "0", "0..65535", "0: the standard one: 5222, 5223 (direct), 5269, 5270 (direct), 5280, 5347"),
+	STERNA_OPT(L, tls, "auto", "auto|starttls|direct|none", "auto: starttls for clients and servers, none for others"),
+	STERNA_OPT(L, proxy_protocol, NULL, NULL, "networks (10.0.0.0/8) of proxies that must send a PROXY header"),
+	STERNA_OPT(L, backlog, "1024", "1..65535", "connections that may wait to be accepted"),
+	{ 0 }
+};
+
+#define S struct config_storage
+static const struct sterna_option storage_options[] = {
+	STERNA_OPT(S, driver, "sqlite", "sqlite|postgresql", "the database"),
+	STERNA_OPT(S, path, "sterna.db", NULL, "sqlite: its file; ':memory:' forgets all at the end"),
+	STERNA_OPT(S, conninfo, NULL, NULL, "postgresql: libpq's connection string, several hosts allowed, without password"),
+	STERNA_OPT(S, password, NULL, NULL, "postgresql: better '!file path' or ${NAME} than the password itself"),
+	STERNA_OPT(S, password_file, NULL, NULL, "postgresql: a file that holds the password"),
+	STERNA_OPT(S, connections, "1", "1..32", "postgresql: connections for reads, per worker; one more is for writes"),
+	STERNA_OPT(S, queue, "64MiB", "1MiB..16GiB", "writes that may wait while the database is away, per worker"),
+	STERNA_OPT(S, read_wait, "5s", "100ms..5m", "how long a read waits for a database that is away"),
+	STERNA_OPT(S, sync, "full", "full|normal", "sqlite: full survives a loss of power, normal a crash of the process"),
+	STERNA_OPT(S, sql_dir, STERNA_SQL_DIR, NULL, "folder of the migrations"),
+	{ 0 }
+};
+
+#define V struct config_server
+static const struct sterna_option server_options[] = {
+	STERNA_OPT(V, workers, "0", "0..256", "threads that serve; 0: one for each processor"),
+	STERNA_OPT(V, user, NULL, NULL, "run as this user, once the ports are open"),
+	STERNA_OPT(V, group, NULL, NULL, "run as this group; default: the user's"),
+	STERNA_OPT(V, pid_file, NULL, NULL, "file for the process id"),
+	STERNA_OPT(V, control, "control.sock", NULL, "socket for sternactl"),
+	STERNA_OPT(V, node, NULL, NULL, "name of this node in a cluster; default: the host's name"),
+	STERNA_OPT(V, region, NULL, NULL, "where this node stands; goes into audit records"),
+	STERNA_OPT(V, module_dir, STERNA_MODULE_DIR, NULL, "folder of the modules"),
+	STERNA_OPT(V, shutdown_wait, "10s", "0..5m", "how long a stop waits for commits and for streams to close"),
+	{ 0 }
+};
+
+#define M struct config_limits
+static const struct sterna_option limit_options[] = {
+	STERNA_OPT(M, stanza_bytes_before_auth, "10000", "10000..1MiB", "of one element before authentication (RFC 6120 §13.12)"),
+	STERNA_OPT(M, stanza_bytes, "256KiB", "10000..16MiB", "of one stanza from a client"),
+	STERNA_OPT(M, stanza_bytes_s2s, "512KiB", "10000..16MiB", "of one stanza from a server"),
+	STERNA_OPT(M, stanza_bytes_component, "1MiB", "10000..16MiB", "of one stanza from a component"),
+	STERNA_OPT(M, depth, "64", "8..128", "of elements within a stanza"),
+	STERNA_OPT(M, attributes, "64", "16..1024", "of one element"),
+	STERNA_OPT(M, namespaces, "32", "8..256", "declared by one element"),
+	STERNA_OPT(M, elements, "4096", "64..65536", "within a stanza"),
+	STERNA_OPT(M, name_bytes, "1024", "256..4096", "of a name, prefix or namespace"),
+	STERNA_OPT(M, bytes_before_auth, "64KiB/s", NULL, "read from a connection before authentication"),
+	STERNA_OPT(M, bytes, "4MiB/s", NULL, "read from a client; above that it is read more slowly"),
+	STERNA_OPT(M, stanzas, "2000/s", NULL, "read from a client; above that it is read more slowly"),
+	STERNA_OPT(M, bytes_s2s, "16MiB/s", NULL, "read from a server's stream"),
+	STERNA_OPT(M, stanzas_s2s, "10000/s", NULL, "read from a server's stream"),
+	STERNA_OPT(M, tls_time, "10s", "1s..5m", "for a TLS handshake"),
+	STERNA_OPT(M, auth_time, "30s", "5s..5m", "from the connection to the end of authentication"),
+	STERNA_OPT(M, bind_time, "30s", "5s..5m", "from authentication to a bound resource"),
+	STERNA_OPT(M, idle_time, "10m", "30s..1d", "silence after which a client is asked for a sign of life"),
+	STERNA_OPT(M, ping_time, "60s", "5s..10m", "for the answer to that"),
+	STERNA_OPT(M, write_time, "60s", "5s..10m", "without progress of the output, then the connection is closed"),
+	STERNA_OPT(M, connections, "100000", "16..10000000", "of the whole process; more are closed at once"),
+	STERNA_OPT(M, connections_per_address, "100", "1..1000000", "of one address (IPv6: /64) that have not authenticated"),
+	STERNA_OPT(M, authenticated_per_address, "20000", "1..10000000", "connections of one address after authentication"),
+	STERNA_OPT(M, connects_per_address, "0", NULL, "new connections of one address"),
+	STERNA_OPT(M, logins_per_address, "100/s", NULL, "tries to authenticate from one address; above that they wait"),
+	STERNA_OPT(M, login_failures_per_account, "30/m", NULL, "failed logins to one account; above that they are refused"),
+	STERNA_OPT(M, auth_tries, "5", "1..100", "failed tries on one stream"),
+	STERNA_OPT(M, output_high, "1MiB", "64KiB..64MiB", "unsent output above which a connection is not read"),
+	STERNA_OPT(M, output_max, "4MiB", "128KiB..256MiB", "unsent output at which a connection is closed"),
+	STERNA_OPT(M, sessions_per_account, "20", "1..1000", "bound or resumable"),
+	STERNA_OPT(M, roster_items, "5000", "1..100000", "of one account"),
+	STERNA_OPT(M, offline_messages, "1000", "0..1000000", "kept for one account; more are answered with an error"),
+	STERNA_OPT(M, uncommitted_stanzas, "1000", "1..100000", "of one connection that wait for a commit; then it is not read"),
+	STERNA_OPT(M, sm_queue_count, "5000", "10..1000000", "stanzas that a client has not acknowledged"),
+	STERNA_OPT(M, sm_queue_bytes, "2MiB", "64KiB..256MiB", "bytes of them"),
+	STERNA_OPT(M, sm_resume_time, "1h", "0..7d", "how long a lost stream may be resumed"),
+	STERNA_OPT(M, sm_ack_time, "60s", "5s..10m", "for the answer to a request for acknowledgement"),
+	STERNA_OPT(M, sm_request_after, "20", "1..1000", "stanzas after which an acknowledgement is asked for"),
+	STERNA_OPT(M, mailbox_stanzas, "65536", "64..10000000", "that wait for a worker"),
+	{ 0 }
+};
+
+#define T struct config_tls
+static const struct sterna_option tls_options[] = {
+	STERNA_OPT(T, certificate, NULL, NULL, "for hosts that have none of their own, PEM with its chain"),
+	STERNA_OPT(T, key, NULL, NULL, "its private key, PEM"),
+	STERNA_OPT(T, minimum, "1.2", "1.2|1.3", "lowest version of TLS"),
+	STERNA_OPT(T, ciphers, NULL, NULL, "OpenSSL's list for TLS 1.2; default: ECDHE with AEAD only"),
+	STERNA_OPT(T, ciphersuites, NULL, NULL, "OpenSSL's list for TLS 1.3"),
+	STERNA_OPT(T, groups, NULL, NULL, "OpenSSL's list of key exchange groups"),
+	STERNA_OPT(T, authorities, NULL, NULL, "file of authorities trusted for servers and client certificates"),
+	STERNA_OPT(T, ticket_rotation, "12h", "1m..7d", "age at which the key of session tickets is replaced"),
+	{ 0 }
+};
+
+#define MECHANISMS "SCRAM-SHA-512-PLUS|SCRAM-SHA-256-PLUS|SCRAM-SHA-1-PLUS|SCRAM-SHA-512|SCRAM-SHA-256|SCRAM-SHA-1|EXTERNAL"
+#define A struct config_auth
+static const struct sterna_option auth_options[] = {
+	STERNA_OPT(A, mechanisms, "SCRAM-SHA-512-PLUS SCRAM-SHA-256-PLUS SCRAM-SHA-1-PLUS SCRAM-SHA-512 SCRAM-SHA-256 "
+		"SCRAM-SHA-1 EXTERNAL", MECHANISMS, "offered, best first"),
+	STERNA_OPT(A, plain, "false", NULL, "offer PLAIN too: over TLS, the server sees the password"),
+	STERNA_OPT(A, iterations, "10000", "4096..1000000", "of SCRAM, for passwords set from now on (RFC 7677 §4)"),
+	STERNA_OPT(A, resource_conflict, "replace", "replace|rename|refuse", "a resource that is bound already (RFC 6120 §7.7.2.2)"),
+	{ 0 }
+};
+
+#define R struct config_s2s
+static const struct sterna_option s2s_options[] = {
+	STERNA_OPT(R, enabled, "true", NULL, "talk to other servers"),
+	STERNA_OPT(R, dialback, "verified", "off|verified|on",
+		"dialback (XEP-0220): never; only over TLS with a certificate that holds; also with one that does not"),
+	STERNA_OPT(R, connect_time, "30s", "1s..5m", "for one attempt to connect and authenticate"),
+	STERNA_OPT(R, idle_time, "10m", "10s..7d", "silence after which a stream is closed"),
+	STERNA_OPT(R, queue_time, "5m", "10s..7d", "how long a stanza waits for its server, then it bounces"),
+	STERNA_OPT(R, retry_time, "1m", "1s..1h", "longest pause between attempts"),
+	STERNA_OPT(R, queue_bytes, "4MiB", "64KiB..1GiB", "that wait for one domain"),
+	STERNA_OPT(R, queue_stanzas, "5000", "10..1000000", "that wait for one domain"),
+	STERNA_OPT(R, connections, "5000", "1..100000", "to and from other servers"),
+	STERNA_OPT(R, allow, NULL, NULL, "talk to these domains only ('*.example': all below example)"),
+	STERNA_OPT(R, deny, NULL, NULL, "never talk to these domains"),
+	STERNA_OPT(R, private_addresses, "false", NULL, "connect also to addresses that are not public"),
+	{ 0 }
+};
+
+#define G struct config_log
+static const struct sterna_option log_options[] = {
+	STERNA_OPT(G, level, "info", LOG_LEVELS, "the least important that is written"),
+	STERNA_OPT(G, format, "auto", LOG_FORMATS, "auto: text on a terminal, else JSON lines"),
+	STERNA_OPT(G, file, NULL, NULL, "path, 'stderr' or 'stdout'; default stderr; opened anew on SIGHUP"),
+	STERNA_OPT(G, components, NULL, LOG_LEVELS, "levels of single components"),
+	{ 0 }
+};
+
+#define C struct config_component
+static const struct sterna_option component_options[] = {
+	STERNA_OPT(C, secret, STERNA_REQUIRED, NULL, "shared with the component; better '!file path' than the secret itself"),
+	STERNA_OPT(C, any_sender, "false", NULL, "let it send from addresses of our hosts"),
+	{ 0 }
+};
+
+#define K struct config
+const struct sterna_option config_options[] = {
+	STERNA_OPT_MAP(K, hosts, struct config_host, domain, host_options, "our domains"),
+	STERNA_OPT_LIST(K, listen, struct config_listen, listen_options, "where connections come in"),
+	STERNA_OPT_SECTION(K, storage, storage_options, "the database"),
+	STERNA_OPT_SECTION(K, server, server_options, "the process"),
+	STERNA_OPT_SECTION(K, limits, limit_options, "what is too much"),
+	STERNA_OPT_SECTION(K, tls, tls_options, "TLS for all hosts"),
+	STERNA_OPT_SECTION(K, auth, auth_options, "how clients authenticate"),
+	STERNA_OPT_SECTION(K, s2s, s2s_options, "other servers"),
+	STERNA_OPT_SECTION(K, log, log_options, "the log"),
+	STERNA_OPT_MAP(K, components, struct config_component, domain, component_options, "external components (XEP-0114)"),
+	STERNA_OPT(K, modules, NULL, NULL, "which modules are loaded, and their options"),
+	{ 0 }
+};
+
+static const struct config_node *nth(const struct config_node *list, size_t index)
+{
+	const struct config_node *n = list != NULL ? list->first : NULL;
+
+	while (n != NULL && index-- > 0)
+		n = n->next;
+	return n;
+}
+
+/* The node of a key if it is there, else of its section. */
+static const struct config_node *blame(const struct config_node *section, const char *key)
+{
+	const struct config_node *n = config_child(section, key);
+
+	return n != NULL ? n : section;
+}
+
+/* Shape only (RFC 7622 §3.2); what IDNA says is found when the host starts. Domains come in lower case. */
+static bool domain_is_plausible(const char *s)
+{
+	const size_t len = strlen(s);
+
+	if (len == 0 || len > 255 || s[0] == '.' || s[len - 1] == '.' || strstr(s, "..") != NULL)
+		return false;
+	for (; *s != '\0'; s++)
+		if ((unsigned char)*s <= ' ' || *s == 0x7f || strchr("@/'\"&<>:\\", *s) != NULL || (*s >= 'A' && *s <= 'Z'))
+			return false;
+	return true;
+}
+
+static enum sterna_result check_domains(const struct config_node *map, struct config_error *err)
+{
+	for (const struct config_node *n = map != NULL ? map->first : NULL; n != NULL; n = n->next)
+		if (!domain_is_plausible(n->key))
+			return config_fail(err, n, true, "'%.80s' is no domain; write it as 'example.org', in lower case", n->key);
+	return STERNA_OK;
+}
+
+static enum sterna_result check_hosts(struct config *c, struct config_error *err)
+{
+	const struct config_node *map = config_child(c->root, "hosts"), *n;
+	struct config_host *hosts = c->hosts.item;
+
+	if (c->hosts.count == 0)
+		return config_fail(err, map != NULL ? map : c->root, true, "hosts needs at least one domain");
+	for (size_t i = 0; i < c->hosts.count; i++) {
+		n = nth(map, i);
+		if ((hosts[i].certificate == NULL) != (hosts[i].key == NULL))
+			return config_fail(err, n, true, "hosts.%s needs both 'certificate' and 'key', or neither", hosts[i].domain);
+		hosts[i].certificate = config_file(c, hosts[i].certificate);
+		hosts[i].key = config_file(c, hosts[i].key);
+	}
+	return check_domains(map, err);
+}
+
+static enum sterna_result check_listener(struct config_listen *l, const struct config_node *n, struct config_error *err)
+{
+	static const unsigned ports[][2] = { { 5222, 5223 }, { 5269, 5270 }, { 5280, 5281 }, { 5347, 5347 } };
+	const bool xmpp = l->kind == CONFIG_C2S || l->kind == CONFIG_S2S;
+	struct ip ip;
+	struct cidr network;
+
+	if (l->tls == CONFIG_TLS_AUTO)
+		l->tls = xmpp ? CONFIG_TLS_STARTTLS : CONFIG_TLS_NONE;
+	if (xmpp && l->tls == CONFIG_TLS_NONE)
+		return config_fail(err, blame(n, "tls"), false, "clients and servers need TLS; write 'starttls' or 'direct'");
+	if (!xmpp && l->tls == CONFIG_TLS_STARTTLS)
+		return config_fail(err, blame(n, "tls"), false, "there is no STARTTLS here; write 'direct' or 'none'");
+	if (l->kind == CONFIG_COMPONENT && l->tls != CONFIG_TLS_NONE)
+		return config_fail(err, blame(n, "tls"), false, "components connect without TLS (XEP-0114); write 'none'");
+	if (l->port == 0)
+		l->port = ports[l->kind][l->tls == CONFIG_TLS_DIRECT];
+	if (l->address == NULL || ip_parse(l->address, &ip) != STERNA_OK)
+		return config_fail(err, blame(n, "address"), false, "'%.80s' is no IP address; write 127.0.0.1 or \"::1\"",
+			l->address != NULL ? l->address : "");
+	for (size_t i = 0; i < l->proxy_protocol.count; i++)
+		if (cidr_parse(l->proxy_protocol.item[i], &network) != STERNA_OK)
+			return config_fail(err, blame(n, "proxy_protocol"), false,
+				"'%.80s' is no network; write it as 10.0.0.0/8, with zeros behind the prefix",
+				l->proxy_protocol.item[i]);
+	return STERNA_OK;
+}
+
+static enum sterna_result check_listen(struct config *c, struct config_error *err)
+{
+	const struct config_node *list = config_child(c->root, "listen");
+	struct config_listen *l = c->listen.item;
+	enum sterna_result rc = STERNA_OK;
+
+	for (size_t i = 0; rc == STERNA_OK && i < c->listen.count; i++) {
+		rc = check_listener(&l[i], nth(list, i), err);
+		for (size_t j = 0; rc == STERNA_OK && j < i; j++)
+			if (l[j].port == l[i].port && strcmp(l[j].address, l[i].address) == 0)
+				rc = config_fail(err, nth(list, i), false, "listen[%zu] has the same address and port", j);
+	}
+	return rc;
+}
+
+/* password_file: read like a value with !file, with the same limits and messages. */
+static enum sterna_result read_password(struct config *c, const struct config_node *n, struct config_error *err)
+{
+	struct config_storage *s = &c->storage;
+	struct config_error inner;
+	struct config_node *tree;
+	char *text, *quoted = xalloc(2 * strlen(s->password_file) + 1), *q = quoted;
+	enum sterna_result rc;
+
+	for (const char *p = s->password_file; *p != '\0'; p++) {
+		*q++ = *p;
+		if (*p == '\'')
+			*q++ = '\'';
+	}
+	text = xasprintf("!file '%s'", quoted);
+	rc = config_read_text(c->arena, text, strlen(text), c->path, c->dir, &tree, &inner);
+	if (rc == STERNA_OK)
+		s->password = tree->text;
+	else
+		rc = config_fail(err, n, false, "%s", inner.message);
+	free(text);
+	free(quoted);
+	return rc;
+}
+
+static enum sterna_result check_storage(struct config *c, struct config_error *err)
+{
+	const struct config_node *n = config_child(c->root, "storage");
+	struct config_storage *s = &c->storage;
+
+	if (s->driver == CONFIG_POSTGRESQL && s->conninfo == NULL)
+		return config_fail(err, n, true, "storage needs 'conninfo' for postgresql, as 'host=db.example dbname=sterna user=sterna'");
+	if (s->conninfo != NULL && strstr(s->conninfo, "password") != NULL)
+		return config_fail(err, blame(n, "conninfo"), false, "conninfo must not hold the password; use 'password: !file path'");
+	if (s->password != NULL && s->password_file != NULL)
+		return config_fail(err, blame(n, "password_file"), true, "'password' and 'password_file' exclude each other");
+	if (s->path == NULL)
+		return config_fail(err, blame(n, "path"), true, "storage needs 'path'");
+	if (strcmp(s->path, ":memory:") != 0)
+		s->path = config_file(c, s->path);
+	s->sql_dir = config_file(c, s->sql_dir);
+	return s->password_file != NULL ? read_password(c, blame(n, "password_file"), err) : STERNA_OK;
+}
+
+static enum sterna_result check_limits(struct config *c, struct config_error *err)
+{
+	const struct config_node *n = config_child(c->root, "limits");
+	const struct config_limits *l = &c->limits;
+
+	if (l->stanza_bytes_before_auth.bytes > l->stanza_bytes.bytes)
+		return config_fail(err, blame(n, "stanza_bytes_before_auth"), false,
+			"stanza_bytes_before_auth must not be larger than stanza_bytes");
+	if (l->output_high.bytes > l->output_max.bytes)
+		return config_fail(err, blame(n, "output_high"), false, "output_high must not be larger than output_max");
+	if (l->stanza_bytes.bytes > l->output_max.bytes)
+		return config_fail(err, blame(n, "stanza_bytes"), false, "stanza_bytes must not be larger than output_max");
+	if (l->connections_per_address > l->connections)
+		return config_fail(err, blame(n, "connections_per_address"), false,
+			"connections_per_address must not be larger than connections");
+	return STERNA_OK;
+}
+
+static enum sterna_result check_rest(struct config *c, struct config_error *err)
+{
+	const struct config_node *tls = config_child(c->root, "tls"), *auth = config_child(c->root, "auth");
+	const struct config_component *components = c->components.item;
+	struct config_log *log = &c->log;
+
+	if ((c->tls.certificate == NULL) != (c->tls.key == NULL))
+		return config_fail(err, tls, true, "tls needs both 'certificate' and 'key', or neither");
+	if (c->auth.mechanisms.count == 0 && !c->auth.plain)
+		return config_fail(err, blame(auth, "mechanisms"), true, "auth needs at least one mechanism");
+	for (size_t i = 0; i < c->components.count; i++)
+		if (components[i].secret == NULL || *components[i].secret == '\0')
+			return config_fail(err, nth(config_child(c->root, "components"), i), true,
+				"components.%s needs a secret that is not empty", components[i].domain);
+	c->tls.certificate = config_file(c, c->tls.certificate);
+	c->tls.key = config_file(c, c->tls.key);
+	c->tls.authorities = config_file(c, c->tls.authorities);
+	c->server.pid_file = config_file(c, c->server.pid_file);
+	c->server.control = config_file(c, c->server.control);
+	c->server.module_dir = config_file(c, c->server.module_dir);
+	if (log->file != NULL && strcmp(log->file, "stderr") != 0 && strcmp(log->file, "stdout") != 0)
+		log->file = config_file(c, log->file);
+	return check_domains(config_child(c->root, "components"), err);
+}
+
+static struct config *config_new(const char *path, const char *dir)
+{
+	struct config *c = xalloc(sizeof *c);
+
+	c->refs = 1;
+	c->arena = arena_new(16384);
+	c->path = arena_strndup(c->arena, path, strlen(path));
+	c->dir = arena_strndup(c->arena, dir, strlen(dir));
+	return c;
+}
+
+static enum sterna_result finish(struct config *c, enum sterna_result rc, struct config_node *root, struct config **out,
+	struct config_error *err)
+{
+	if (rc == STERNA_OK) {
+		rc = options_apply(config_options, root, c->arena, c, err);
+		c->root = root;
+	}
+	rc = rc == STERNA_OK ? check_hosts(c, err) : rc;
+	rc = rc == STERNA_OK ? check_listen(c, err) : rc;
+	rc = rc == STERNA_OK ? check_storage(c, err) : rc;
+	rc = rc == STERNA_OK ? check_limits(c, err) : rc;
+	rc = rc == STERNA_OK ? check_rest(c, err) : rc;
+	if (rc == STERNA_OK)
+		*out = c;
+	else
+		config_unref(&c);
+	return rc;
+}
+
+enum sterna_result config_load_text(const char *text, size_t len, const char *name, const char *dir, struct config **out,
+	struct config_error *err)
+{
+	struct config *c = config_new(name, dir);
+	struct config_node *root = NULL;
+	const enum sterna_result rc = config_read_text(c->arena, text, len, name, dir, &root, err);
+
+	return finish(c, rc, root, out, err);
+}
+
+enum sterna_result config_load(const char *path, struct config **out, struct config_error *err)
+{
+	const char *slash = strrchr(path, '/');
+	char *dir = slash == NULL ? xstrdup(".") : slash == path ? xstrdup("/") : xstrndup(path, (size_t)(slash - path));
+	struct config *c = config_new(path, dir);
+	struct config_node *root = NULL;
+	const enum sterna_result rc = config_read(c->arena, path, &root, err);
+
+	free(dir);
+	return finish(c, rc, root, out, err);
+}
+
+struct config *config_ref(struct config *c)
+{
+	__atomic_add_fetch(&c->refs, 1, __ATOMIC_RELAXED);
+	return c;
+}
+
+void config_unref(struct config **c)
+{
+	if (*c != NULL && __atomic_sub_fetch(&(*c)->refs, 1, __ATOMIC_ACQ_REL) == 0) {
+		arena_free(&(*c)->arena);
+		free(*c);
+	}
+	*c = NULL;
+}
+
+char *config_error_text(const struct config_error *err, char *out, size_t size)
+{
+	if (err->line == 0)
+		snprintf(out, size, "%s: %s", err->file, err->message);
+	else
+		snprintf(out, size, "%s:%u:%u: %s", err->file, err->line, err->column, err->message);
+	return out;
+}
+
+const struct config_node *config_section(const struct config *c, const char *part, const char *name)
+{
+	const struct config_node *n = config_child(c->root, part);
+
+	return name == NULL ? n : config_child(n, name);
+}
+
+const struct config_host *config_host(const struct config *c, const char *domain)
+{
+	const struct config_host *hosts = config_hosts(c);
+
+	for (size_t i = 0; i < c->hosts.count; i++)
+		if (strcmp(hosts[i].domain, domain) == 0)
+			return &hosts[i];
+	return NULL;
+}
+
+const char *config_file(const struct config *c, const char *path)
+{
+	size_t dir = strlen(c->dir), len;
+	char *full;
+
+	if (path == NULL || *path == '/')
+		return path;
+	len = strlen(path);
+	full = arena_alloc(c->arena, dir + 1 + len + 1);
+	memcpy(full, c->dir, dir);
+	full[dir] = '/';
+	memcpy(full + dir + 1, path, len + 1);
+	return full;
+}
+
+void config_diff(const struct config *before, const struct config *after, void (*fn)(void *arg, const char *path),
+	void *arg)
+{
+	config_node_diff(before->root, after->root, fn, arg);
+}
+
+struct xml_limits config_xml_limits(const struct config_limits *l, struct sterna_size stanza_bytes)
+{
+	return (struct xml_limits){ .stanza_bytes = stanza_bytes.bytes, .depth = l->depth, .attributes = l->attributes,
+		.namespaces = l->namespaces, .elements = l->elements, .name_bytes = l->name_bytes };
+}
+
+enum sterna_result config_apply_log(const struct config_log *l)
+{
+	const struct log_options o = { (enum log_level)l->level, (enum log_format)l->format, l->file };
+	enum log_level level = LOG_LEVEL_INFO;
+
+	if (log_open(&o) != STERNA_OK)
+		return STERNA_EIO;
+	log_clear_level(NULL);
+	for (size_t i = 0; i < l->components.count; i++)
+		if (log_level_parse(l->components.value[i], &level) && log_set_level(l->components.key[i], level) != STERNA_OK)
+			log_warning("log", "no level for this component: too many, or its name is too long", "name",
+				l->components.key[i]);
+	return STERNA_OK;
+}

@@ -1,0 +1,202 @@
+/* config.h - sterna.yaml: the core's part as structs, the rest as nodes for whoever knows it.
+ *
+ *     hosts:                    # our domains
+ *       example.org: { certificate: tls/example.org.crt, key: tls/example.org.key }
+ *     listen:
+ *       - { kind: c2s }                                            # port 5222, STARTTLS
+ *       - { kind: c2s, tls: direct }                               # port 5223
+ *       - { kind: s2s }                                            # port 5269
+ *       - { kind: http, address: 127.0.0.1, port: 5280 }
+ *       - { kind: component, address: 127.0.0.1 }                  # port 5347
+ *     storage: { driver: sqlite, path: sterna.db }
+ *     server: { workers: 0, control: control.sock }
+ *     limits: { sessions_per_account: 20, offline_messages: 1000 }
+ *     tls: { minimum: "1.2" }
+ *     auth: { mechanisms: [SCRAM-SHA-256-PLUS, SCRAM-SHA-256] }
+ *     s2s: { enabled: true }
+ *     log: { level: info, components: { tls: debug } }
+ *     components: { gateway.example.org: { secret: !file gateway.secret } }
+ *     modules: { ping: {}, time: { utc_only: true } }              # which are loaded, and their options
+ *
+ * The tables in config.c have every key with its default and meaning; `sternactl manual` prints them. How values
+ * are written is in option.h, what a value may refer to in config_node.h. Relative paths begin at the folder of
+ * the file; here they are already joined with it.
+ * Threads: a config does not change; it lives until the last config_unref(). */
+#ifndef STERNA_CONFIG_H
+#define STERNA_CONFIG_H
+
+/* A file in this folder that asks for "config.h" gets this one: give it autoconf's too. */
+#include <config.h>
+
+#include "server/config_node.h"
+#include "server/log.h"
+#include "server/option.h"
+#include "server/xml.h"
+
+struct config_host {
+	const char *domain;
+	const char *certificate, *key;          /* PEM files; NULL: none of its own, tls.certificate is used */
+	bool anonymous;                         /* SASL ANONYMOUS */
+	bool registration;                      /* in-band registration of accounts (XEP-0077) */
+};
+
+enum config_listen_kind { CONFIG_C2S, CONFIG_S2S, CONFIG_HTTP, CONFIG_COMPONENT };
+enum config_tls_mode { CONFIG_TLS_AUTO, CONFIG_TLS_STARTTLS, CONFIG_TLS_DIRECT, CONFIG_TLS_NONE }; /* auto: never after loading */
+struct config_listen {
+	unsigned kind;                          /* enum config_listen_kind */
+	const char *address;
+	unsigned port;                          /* never 0 after loading */
+	unsigned tls;                           /* enum config_tls_mode */
+	struct sterna_list proxy_protocol;      /* CIDRs of proxies whose PROXY header is believed */
+	unsigned backlog;
+};
+
+enum config_driver { CONFIG_SQLITE, CONFIG_POSTGRESQL };
+struct config_storage {
+	unsigned driver;                        /* enum config_driver */
+	const char *path;
+	const char *conninfo, *password, *password_file; /* password_file is already read into password */
+	unsigned connections;
+	struct sterna_size queue;
+	struct sterna_duration read_wait;
+	const char *sync;
+	const char *sql_dir;
+};
+
+struct config_server {
+	unsigned workers;                       /* 0: as many as processors */
+	const char *user, *group;
+	const char *pid_file, *control;
+	const char *node, *region;
+	const char *module_dir;
+	struct sterna_duration shutdown_wait;
+};
+
+struct config_limits {
+	/* a stream's input */
+	struct sterna_size stanza_bytes_before_auth, stanza_bytes, stanza_bytes_s2s, stanza_bytes_component;
+	unsigned depth, attributes, namespaces, elements, name_bytes;
+	struct sterna_rate bytes_before_auth, bytes, stanzas, bytes_s2s, stanzas_s2s;
+	/* time */
+	struct sterna_duration tls_time, auth_time, bind_time, idle_time, ping_time, write_time;
+	/* connections */
+	unsigned connections, connections_per_address, authenticated_per_address;
+	struct sterna_rate connects_per_address, logins_per_address, login_failures_per_account;
+	unsigned auth_tries;
+	/* output */
+	struct sterna_size output_high, output_max;
+	/* an account */
+	unsigned sessions_per_account, roster_items, offline_messages;
+	unsigned uncommitted_stanzas;
+	/* stream management (XEP-0198) */
+	unsigned sm_queue_count;
+	struct sterna_size sm_queue_bytes;
+	struct sterna_duration sm_resume_time, sm_ack_time;
+	unsigned sm_request_after;
+	/* between workers */
+	unsigned mailbox_stanzas;
+};
+
+enum config_tls_version { CONFIG_TLS_1_2, CONFIG_TLS_1_3 };
+struct config_tls {
+	const char *certificate, *key;
+	unsigned minimum;                       /* enum config_tls_version */
+	const char *ciphers, *ciphersuites, *groups;
+	const char *authorities;                /* file of CA certificates; NULL: the system's */
+	struct sterna_duration ticket_rotation;
+};
+
+struct config_auth {
+	struct sterna_list mechanisms;
+	bool plain;
+	unsigned iterations;
+	const char *resource_conflict;          /* "replace", "rename", "refuse" */
+};
+
+enum config_dialback { CONFIG_DIALBACK_OFF, CONFIG_DIALBACK_VERIFIED, CONFIG_DIALBACK_ON };
+struct config_s2s {
+	bool enabled;
+	unsigned dialback;                      /* enum config_dialback */
+	struct sterna_duration connect_time, idle_time, queue_time, retry_time;
+	struct sterna_size queue_bytes;
+	unsigned queue_stanzas, connections;
+	struct sterna_list allow, deny;         /* domains; "*.example" for all below */
+	bool private_addresses;
+};
+
+struct config_log {
+	unsigned level;                         /* enum log_level */
+	unsigned format;                        /* enum log_format */
+	const char *file;
+	struct sterna_pairs components;
+};
+
+struct config_component {
+	const char *domain;
+	const char *secret;
+	bool any_sender;                        /* may send from any address below its own domain and our hosts */
+};
+
+struct config {
+	struct sterna_array hosts;              /* of struct config_host */
+	struct sterna_array listen;             /* of struct config_listen */
+	struct config_storage storage;
+	struct config_server server;
+	struct config_limits limits;
+	struct config_tls tls;
+	struct config_auth auth;
+	struct config_s2s s2s;
+	struct config_log log;
+	struct sterna_array components;         /* of struct config_component */
+	const struct config_node *modules;      /* a map, or NULL */
+	/* below: config.c's own */
+	const struct config_node *root;
+	struct arena *arena;
+	const char *path, *dir;
+	unsigned refs;                          /* atomic */
+};
+
+/** The table of the whole, for the manual. */
+extern const struct sterna_option config_options[];
+
+/** Read, check and complete a configuration.
+ *  @param[out] out  new on STERNA_OK, give it back with config_unref()
+ *  @return STERNA_EIO the file cannot be read; STERNA_EINVAL something in it is wrong; err has the details */
+enum sterna_result config_load(const char *path, struct config **out, struct config_error *err) STERNA_CHECKED;
+enum sterna_result config_load_text(const char *text, size_t len, const char *name, const char *dir,
+	struct config **out, struct config_error *err) STERNA_CHECKED;
+struct config *config_ref(struct config *c);
+void config_unref(struct config **c);
+
+/** "file:line:column: message" into out; returns out. */
+char *config_error_text(const struct config_error *err, char *out, size_t size);
+
+/** A part as nodes: config_section(c, "modules", "time"); name NULL: the whole part. NULL if it is not given. */
+const struct config_node *config_section(const struct config *c, const char *part, const char *name);
+static inline const struct config_host *config_hosts(const struct config *c)
+{
+	return c->hosts.item;
+}
+static inline const struct config_listen *config_listens(const struct config *c)
+{
+	return c->listen.item;
+}
+static inline const struct config_component *config_components(const struct config *c)
+{
+	return c->components.item;
+}
+/** The host of that (prepared) domain, or NULL. */
+const struct config_host *config_host(const struct config *c, const char *domain);
+/** A path as the configuration means it, in the config's arena; NULL stays NULL. For module loading, on one thread. */
+const char *config_file(const struct config *c, const char *path);
+
+/** What changed: fn gets "limits.depth", "listen[1].port", "modules.mam" (added or removed as a whole). */
+void config_diff(const struct config *before, const struct config *after, void (*fn)(void *arg, const char *path),
+	void *arg);
+
+/** The limits as the XML parser takes them. */
+struct xml_limits config_xml_limits(const struct config_limits *l, struct sterna_size stanza_bytes);
+/** Levels, format and file of the log put to use. @return STERNA_EIO the file cannot be opened; the old one stays */
+enum sterna_result config_apply_log(const struct config_log *l) STERNA_CHECKED;
+
+#endif
