@@ -213,6 +213,19 @@ bool sterna_in_roster(struct sterna_call *c, const struct jid *contact);
 void sterna_each_contact(struct sterna_call *c, bool from, void (*fn)(struct sterna_call *c,
 	const char *contact, void *arg), void *arg);
 
+/** A small value that stays with the session, also over a resumption after a crash (XEP-0198). NULL removes. Modules
+ *  read it back on STERNA_SESSION_RESUMED. Keys: the module's name, or "name.what". */
+void sterna_keep(struct sterna_call *c, struct sterna_session *s, const char *key, const char *value);
+const char *sterna_kept(const struct sterna_session *s, const char *key);
+/** The session reads the archive itself: what waits is not sent to it once more when it becomes available. */
+void sterna_catches_up(struct sterna_call *c);
+/** TO_SESSION: the session (sterna_session()) may be written to now; what a module held back leaves first. */
+void sterna_release(struct sterna_call *c, struct sterna_session *s, struct sterna_elem *stanza);
+/** The roster item of a contact as <item/> (RFC 6121 §2.1.2), a copy; NULL if there is none. */
+struct sterna_elem *sterna_roster_item(struct sterna_call *c, const struct jid *contact);
+/** Last logout of the owner: seconds since then, and its status text or NULL; -1: never. Connected: 0. */
+int64_t sterna_last_activity(struct sterna_call *c, const char **status);
+
 /** Building; everything lives as long as the stanza. */
 struct sterna_elem *sterna_elem(struct sterna_call *c, const char *name, const char *ns);
 struct sterna_elem *sterna_add(struct sterna_elem *parent, const char *name, const char *ns); /**< ns NULL: the parent's */
@@ -241,6 +254,8 @@ enum sterna_verdict sterna_reject_with(struct sterna_call *c, enum sterna_condit
 /** Sending. The stanza (from sterna_elem(c, "message", NS_CLIENT)) goes its own way, after this call's
  *  batch is committed if that has writes. 'from' must be the owner, one of its sessions, or the host. */
 void sterna_send(struct sterna_call *c, struct sterna_elem *stanza);
+/** Presence of the owner's available sessions to someone; as unavailable where show is false (XEP-0191 §3.3). */
+void sterna_show_presence(struct sterna_call *c, const struct jid *to, bool show);
 /** Straight to one session of the owner: pushes, notifications. */
 void sterna_send_to(struct sterna_call *c, struct sterna_session *s, struct sterna_elem *stanza);
 /** A first-level element that is no stanza, to the session's stream (not counted by XEP-0198). */
