@@ -15,14 +15,19 @@ server_libsterna_la_SOURCES = \
 	server/db_sqlite.c \
 	server/elem.c server/elem.h \
 	server/elem_write.c \
+	server/idna.c \
+	server/jid.c server/jid.h \
 	server/log.c server/log.h \
 	server/loop.c server/loop.h server/loop_impl.h \
 	server/loop_event.c \
 	server/mem.c server/mem.h \
 	server/metric.c server/metric.h \
 	server/option.c server/option.h \
+	server/option.h \
 	server/option_manual.c \
 	server/option_value.c server/option_value.h \
+	server/precis.c server/precis.h \
+	server/precis_class.c \
 	server/proxy_protocol.c server/proxy_protocol.h \
 	server/result.c server/result.h \
 	server/scram.c server/scram.h \

@@ -27,4 +27,9 @@ noinst_PROGRAMS += tests/fuzz/fuzz_config
 tests_fuzz_fuzz_config_SOURCES = tests/fuzz/fuzz_config.c
 tests_fuzz_fuzz_config_LDADD = $(FUZZ_LDADD)
 tests_fuzz_fuzz_config_LDFLAGS = $(FUZZ_LDFLAGS)
+
+noinst_PROGRAMS += tests/fuzz/fuzz_jid
+tests_fuzz_fuzz_jid_SOURCES = tests/fuzz/fuzz_jid.c
+tests_fuzz_fuzz_jid_LDADD = $(FUZZ_LDADD)
+tests_fuzz_fuzz_jid_LDFLAGS = $(FUZZ_LDFLAGS)
 endif

@@ -88,3 +88,15 @@ TESTS += tests/unit/test_option
 tests_unit_test_option_SOURCES = tests/unit/test_option.c
 tests_unit_test_option_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_option_LDADD = $(UNIT_LDADD)
+
+check_PROGRAMS += tests/unit/test_jid
+TESTS += tests/unit/test_jid
+tests_unit_test_jid_SOURCES = tests/unit/test_jid.c
+tests_unit_test_jid_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_jid_LDADD = $(UNIT_LDADD)
+
+check_PROGRAMS += tests/unit/test_precis
+TESTS += tests/unit/test_precis
+tests_unit_test_precis_SOURCES = tests/unit/test_precis.c
+tests_unit_test_precis_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_precis_LDADD = $(UNIT_LDADD)

@@ -1,0 +1,304 @@
+/* test_precis.c - RFC 8264-8266: the RFCs' examples, the contextual rules, and what must hold for every
+ * code point of Unicode. */
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unicode/uchar.h>
+#include <unicode/utf8.h>
+#include "server/jid.h"
+#include "server/precis.h"
+
+typedef enum sterna_result profile_fn(const char *s, size_t len, char *out, size_t size);
+
+static void gives_(profile_fn *profile, const char *in, const char *want)
+{
+	char out[1024];
+
+	ck_assert_msg(profile(in, strlen(in), out, sizeof out) == STERNA_OK, "refused: %s", in);
+	ck_assert_str_eq(out, want);
+}
+
+static void refuses_(profile_fn *profile, const char *in)
+{
+	char out[1024];
+
+	ck_assert_msg(profile(in, strlen(in), out, sizeof out) == STERNA_EINVAL, "accepted: %s", in);
+}
+
+START_TEST(usernames_of_rfc8265)
+{
+	gives_(precis_username, "juliet", "juliet");
+	gives_(precis_username, "fussball", "fussball");
+	gives_(precis_username, "fu\u00dfball", "fu\u00dfball");
+	gives_(precis_username, "\u03c0", "\u03c0");
+	gives_(precis_username, "\u03a3", "\u03c3");
+	gives_(precis_username, "\u03c3", "\u03c3");
+	gives_(precis_username, "\u03c2", "\u03c2");
+	refuses_(precis_username, "juliet@example.com"); /* legal there; no localpart (RFC 7622 §3.3.1) */
+	refuses_(precis_username, "foo bar");
+	refuses_(precis_username, "");
+	refuses_(precis_username, "henry\u2163");
+	refuses_(precis_username, "\u265a");
+}
+END_TEST
+
+START_TEST(passwords_of_rfc8265)
+{
+	gives_(precis_opaque, "correct horse battery staple", "correct horse battery staple");
+	gives_(precis_opaque, "Correct Horse Battery Staple", "Correct Horse Battery Staple");
+	gives_(precis_opaque, "\u03c0\u00df\u00e5", "\u03c0\u00df\u00e5");
+	gives_(precis_opaque, "Jack of \u2666s", "Jack of \u2666s");
+	gives_(precis_opaque, "foo\u1680bar", "foo bar");
+	gives_(precis_opaque, " x ", " x ");
+	gives_(precis_opaque, "\uff21\u2163", "\uff21\u2163");
+	refuses_(precis_opaque, "");
+	refuses_(precis_opaque, "my cat is a \tby");
+}
+END_TEST
+
+START_TEST(nicknames_of_rfc8266)
+{
+	gives_(precis_nickname, "Foo", "foo");
+	gives_(precis_nickname, "foo", "foo");
+	gives_(precis_nickname, "Foo Bar", "foo bar");
+	gives_(precis_nickname, "foo bar", "foo bar");
+	gives_(precis_nickname, "  Foo \u3000  Bar ", "foo bar");
+	gives_(precis_nickname, "\u03a3", "\u03c3");
+	gives_(precis_nickname, "\u03c3", "\u03c3");
+	gives_(precis_nickname, "\u03c2", "\u03c2");
+	gives_(precis_nickname, "\u265a", "\u265a");
+	gives_(precis_nickname, "Richard \u2163", "richard iv");
+	gives_(precis_nickname, "\u00a8x", "\u0308x"); /* NFKC makes a space, which goes in the next round */
+	refuses_(precis_nickname, "");
+	refuses_(precis_nickname, "   ");
+	refuses_(precis_nickname, "\u00a0\u3000");
+	refuses_(precis_nickname, "a\nb");
+}
+END_TEST
+
+START_TEST(cases_and_widths_of_usernames)
+{
+	gives_(precis_username, "ABC\uff38\uff39\uff5a", "abcxyz");
+	gives_(precis_username, "\uff76\uff9e", "\u30ac");          /* halfwidth KA and voiced mark */
+	gives_(precis_username, "\u039f\u0394\u039f\u03a3", "\u03bf\u03b4\u03bf\u03c3");
+	gives_(precis_username, "\u0130", "i\u0307");
+	gives_(precis_username, "A\u030a", "\u00e5");
+	gives_(precis_username, "L\u00b7L", "l\u00b7l");
+	refuses_(precis_username, "\u212b");                        /* ANGSTROM SIGN: HasCompat */
+	refuses_(precis_username, "\u212a");                        /* KELVIN SIGN, whose lower case is k */
+	refuses_(precis_username, "\u3000");
+	refuses_(precis_username, "\ufb01");
+	refuses_(precis_username, "\u01c5");
+	refuses_(precis_username, "a\uff20");
+	refuses_(precis_username, "\u1100\u1161");                  /* conjoining jamo */
+	refuses_(precis_username, "a\u00ad");
+	refuses_(precis_username, "a\u200b");
+	refuses_(precis_username, "\ue000");
+	refuses_(precis_username, "\u0378");
+	refuses_(precis_username, "\ufdd0");
+}
+END_TEST
+
+START_TEST(contextual_rules_of_rfc5892)
+{
+	static const struct {
+		const char *good, *bad;
+	} rules[] = {
+		{ "\u0915\u094d\u200c\u0937", "\u0915\u200c\u0937" },                   /* A.1 after a virama */
+		{ "\u0628\u200c\u0628", "a\u200cb" },                                   /* A.1 between joiners */
+		{ "\u0628\u064b\u200c\u064b\u0628", "\u0628\u200c" },
+		{ "\u0628\u200c\u0627", "\u0627\u200c\u0628" },                         /* alef joins on one side */
+		{ "\u0915\u094d\u200d\u0937", "\u0915\u200d" },                         /* A.2 */
+		{ "l\u00b7l", "l\u00b7" }, { "al\u00b7la", "\u00b7l" }, { "l\u00b7l\u00b7l", "a\u00b7l" }, /* A.3 */
+		{ "\u0375\u03b1", "\u0375a" }, { "\u03b1\u0375\u03b2", "\u03b1\u0375" }, /* A.4 */
+		{ "\u05d0\u05f3", "\u05f3\u05d0" },                                     /* A.5 */
+		{ "\u05d0\u05f4\u05d1", "\u05f4" },                                     /* A.6 */
+		{ "\u30ab\u30fb\u30ab", "a\u30fbb" }, { "\u6f22\u30fb", "\u30fb" },     /* A.7 */
+		{ "\u0628\u0660\u0661", "\u0628\u0660\u06f1" },                         /* A.8 */
+		{ "\u0628\u06f0\u06f1", "\u0628\u06f0\u0661" },                         /* A.9 */
+	};
+
+	for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
+		gives_(precis_username, rules[i].good, rules[i].good);
+		gives_(precis_opaque, rules[i].good, rules[i].good);
+		refuses_(precis_username, rules[i].bad);
+		refuses_(precis_opaque, rules[i].bad);
+	}
+}
+END_TEST
+
+START_TEST(bidi_rule_of_rfc5893)
+{
+	static const char *const good[] = {
+		"\u05d0\u05d1", "\u05d01", "\u0628\u0661", "\u05d0\u05b0", "a1", "1a", "\u05d0-\u05d1", "\u0628.\u0628",
+	};
+	static const char *const bad[] = {
+		"\u05d0a", "a\u05d0", "1\u05d0", "-\u05d0", "\u05d0-", "\u05b0\u05d0", "\u06281\u0661", "\u0661\u0628",
+		"a\u0661",
+	};
+
+	for (size_t i = 0; i < sizeof good / sizeof *good; i++)
+		gives_(precis_username, good[i], good[i]);
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+		refuses_(precis_username, bad[i]);
+	gives_(precis_opaque, "\u05d0a", "\u05d0a"); /* no such rule for secrets and resources */
+}
+END_TEST
+
+START_TEST(exceptions_of_rfc5892)
+{
+	static const UChar32 pvalid[] = { 0xDF, 0x3C2, 0x6FD, 0x6FE, 0xF0B, 0x3007 };
+	static const UChar32 context[] = { 0xB7, 0x375, 0x5F3, 0x5F4, 0x30FB, 0x660, 0x669, 0x6F0, 0x6F9, 0x200C,
+		0x200D };
+	static const UChar32 disallowed[] = { 0x640, 0x7FA, 0x302E, 0x302F, 0x3031, 0x3035, 0x303B, 0, 0x1F, 0x7F,
+		0x1100, 0xAD, 0xFDD0, 0x10FFFF, 0xE000, 0xD800 };
+
+	for (size_t i = 0; i < sizeof pvalid / sizeof *pvalid; i++)
+		ck_assert_int_eq(precis_property(pvalid[i]), PRECIS_PVALID);
+	for (size_t i = 0; i < sizeof context / sizeof *context; i++)
+		ck_assert_int_eq(precis_property(context[i]), PRECIS_CONTEXT);
+	for (size_t i = 0; i < sizeof disallowed / sizeof *disallowed; i++)
+		ck_assert_int_eq(precis_property(disallowed[i]), PRECIS_DISALLOWED);
+	ck_assert_int_eq(precis_property(0x378), PRECIS_UNASSIGNED);
+	ck_assert_int_eq(precis_property(' '), PRECIS_FREE_PVAL);
+	ck_assert_int_eq(precis_property(0x2163), PRECIS_FREE_PVAL);
+	ck_assert_int_eq(precis_property('a'), PRECIS_PVALID);
+}
+END_TEST
+
+/* What a profile gives for c alone, or "" if it refuses; and a second time gives the same. */
+static bool settled(profile_fn *profile, UChar32 c, char *out, size_t size)
+{
+	char in[8], again[256];
+	int32_t n = 0;
+
+	U8_APPEND_UNSAFE(in, n, c);
+	if (profile(in, (size_t)n, out, size) != STERNA_OK)
+		return false;
+	ck_assert_msg(profile(out, strlen(out), again, sizeof again) == STERNA_OK && strcmp(out, again) == 0,
+		"U+%04X is not stable", (unsigned)c);
+	return true;
+}
+
+START_TEST(every_code_point_keeps_the_rules)
+{
+	static const uint32_t never = U_GC_CC_MASK | U_GC_CS_MASK | U_GC_CO_MASK | U_GC_CN_MASK;
+	unsigned accepted = 0;
+
+	for (UChar32 c = 0; c <= 0x10FFFF; c++) {
+		char user[256], opaque[256], nick[256];
+		const bool u = settled(precis_username, c, user, sizeof user);
+		const bool o = settled(precis_opaque, c, opaque, sizeof opaque);
+		const bool n = settled(precis_nickname, c, nick, sizeof nick);
+
+		if (U_GET_GC_MASK(c) & never)
+			ck_assert_msg(!u && !o && !n, "U+%04X accepted", (unsigned)c);
+		if (u)
+			ck_assert_msg(settled(precis_opaque, c, opaque, sizeof opaque) ||
+				u_getIntPropertyValue(c, UCHAR_DECOMPOSITION_TYPE) == U_DT_WIDE, "U+%04X: Freeform lacks it",
+				(unsigned)c);
+		if (precis_property(c) == PRECIS_FREE_PVAL && o)
+			ck_assert_msg(!u || u_getIntPropertyValue(c, UCHAR_DECOMPOSITION_TYPE) == U_DT_WIDE ||
+				u_getIntPropertyValue(c, UCHAR_DECOMPOSITION_TYPE) == U_DT_NARROW,
+				"U+%04X is free-form only", (unsigned)c);
+		accepted += u;
+	}
+	ck_assert_uint_gt(accepted, 100000);
+}
+END_TEST
+
+/* Two code points may compose, reorder or change each other's case. */
+START_TEST(pairs_of_code_points_are_stable)
+{
+	uint32_t seed = 1;
+
+	for (int i = 0; i < 200000; i++) {
+		static const UChar32 marks[] = { 0x301, 0x308, 0x327, 0x345, 0x307, 0x5B4, 0x64B, 0x94D, 0x3099, 'a', '1' };
+		char in[16], out[256], again[256];
+		int32_t n = 0;
+		profile_fn *profile = i % 3 == 0 ? precis_username : i % 3 == 1 ? precis_opaque : precis_nickname;
+
+		seed = seed * 1664525u + 1013904223u;
+		UChar32 c = (UChar32)(seed >> 8) % 0x20000;
+		if (U_IS_SURROGATE(c))
+			continue;
+		U8_APPEND_UNSAFE(in, n, c);
+		U8_APPEND_UNSAFE(in, n, marks[(size_t)i % (sizeof marks / sizeof *marks)]);
+		if (profile(in, (size_t)n, out, sizeof out) == STERNA_OK)
+			ck_assert_msg(profile(out, strlen(out), again, sizeof again) == STERNA_OK && strcmp(out, again) == 0,
+				"U+%04X", (unsigned)c);
+	}
+}
+END_TEST
+
+START_TEST(results_fit_or_are_refused)
+{
+	char in[3100], out[1024];
+
+	memset(in, 'a', sizeof in);
+	for (int i = 0; i < 2; i++) {
+		ck_assert_int_eq(precis_username(in, 1023, out, sizeof out), STERNA_OK);
+		ck_assert_uint_eq(strlen(out), 1023);
+		ck_assert_int_eq(precis_username(in, 1024, out, sizeof out), STERNA_ELIMIT);
+		ck_assert_int_eq(precis_opaque(in, 1023, out, sizeof out), STERNA_OK);
+		ck_assert_int_eq(precis_opaque(in, 1024, out, sizeof out), STERNA_ELIMIT);
+		ck_assert_int_eq(precis_nickname(in, 1023, out, sizeof out), STERNA_OK);
+		ck_assert_int_eq(precis_nickname(in, 1024, out, sizeof out), STERNA_ELIMIT);
+		ck_assert_int_eq(precis_opaque(in, 3072, out, sizeof out), STERNA_ELIMIT);
+		memcpy(in, "\u00e9", 2); /* and again past the quick way */
+	}
+	for (int i = 0; i < 3069; i += 3)
+		memcpy(in + i, "e\u0301", 3); /* 3069 bytes that become 2046 */
+	ck_assert_int_eq(precis_username(in, 1533, out, sizeof out), STERNA_OK);
+	ck_assert_uint_eq(strlen(out), 1022);
+	ck_assert_int_eq(precis_username(in, 1536, out, sizeof out), STERNA_ELIMIT);
+	ck_assert_int_eq(precis_username("abc", 3, out, 3), STERNA_ELIMIT);
+	ck_assert_int_eq(precis_username("abc", 3, out, 4), STERNA_OK);
+	for (int i = 0; i + 3 <= 3069; i += 3)
+		memcpy(in + i, "\ufdfa", 3); /* NFKC makes 18 of each */
+	ck_assert_int_eq(precis_nickname(in, 3069, out, sizeof out), STERNA_ELIMIT);
+}
+END_TEST
+
+START_TEST(only_utf8_is_text)
+{
+	static const char *const bad[] = {
+		"\x80", "\xc3", "\xc0\x80", "\xe0\x80\x80", "\xed\xa0\x80", "\xed\xbf\xbf", "\xf4\x90\x80\x80",
+		"\xf8\x88\x80\x80\x80", "\xff", "a\xe2\x82", "\xc3(",
+	};
+
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+		refuses_(precis_username, bad[i]);
+		refuses_(precis_opaque, bad[i]);
+		refuses_(precis_nickname, bad[i]);
+		refuses_(precis_domain, bad[i]);
+	}
+	ck_assert_uint_ge(strlen(precis_unicode_version()), 3);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("precis");
+	TCase *t = tcase_create("precis");
+
+	tcase_set_timeout(t, 120);
+	tcase_add_test(t, usernames_of_rfc8265);
+	tcase_add_test(t, passwords_of_rfc8265);
+	tcase_add_test(t, nicknames_of_rfc8266);
+	tcase_add_test(t, cases_and_widths_of_usernames);
+	tcase_add_test(t, contextual_rules_of_rfc5892);
+	tcase_add_test(t, bidi_rule_of_rfc5893);
+	tcase_add_test(t, exceptions_of_rfc5892);
+	tcase_add_test(t, every_code_point_keeps_the_rules);
+	tcase_add_test(t, pairs_of_code_points_are_stable);
+	tcase_add_test(t, results_fit_or_are_refused);
+	tcase_add_test(t, only_utf8_is_text);
+	suite_add_tcase(s, t);
+	SRunner *r = srunner_create(s);
+	srunner_run_all(r, CK_NORMAL);
+	const int failed = srunner_ntests_failed(r);
+	srunner_free(r);
+	return failed > 0;
+}
