@@ -15,6 +15,7 @@ server_libsterna_la_SOURCES = \
 	server/db_sqlite.c \
 	server/elem.c server/elem.h \
 	server/elem_write.c \
+	server/fast.c server/fast.h \
 	server/idna.c \
 	server/jid.c server/jid.h \
 	server/log.c server/log.h \
@@ -30,6 +31,8 @@ server_libsterna_la_SOURCES = \
 	server/precis_class.c \
 	server/proxy_protocol.c server/proxy_protocol.h \
 	server/result.c server/result.h \
+	server/sasl.c server/sasl.h \
+	server/sasl_mech.c server/sasl_mech.h \
 	server/scram.c server/scram.h \
 	server/work.c server/work.h \
 	server/xml.c server/xml.h server/xml_impl.h \

@@ -32,4 +32,9 @@ noinst_PROGRAMS += tests/fuzz/fuzz_jid
 tests_fuzz_fuzz_jid_SOURCES = tests/fuzz/fuzz_jid.c
 tests_fuzz_fuzz_jid_LDADD = $(FUZZ_LDADD)
 tests_fuzz_fuzz_jid_LDFLAGS = $(FUZZ_LDFLAGS)
+
+noinst_PROGRAMS += tests/fuzz/fuzz_sasl
+tests_fuzz_fuzz_sasl_SOURCES = tests/fuzz/fuzz_sasl.c
+tests_fuzz_fuzz_sasl_LDADD = $(FUZZ_LDADD)
+tests_fuzz_fuzz_sasl_LDFLAGS = $(FUZZ_LDFLAGS)
 endif

@@ -100,3 +100,15 @@ TESTS += tests/unit/test_precis
 tests_unit_test_precis_SOURCES = tests/unit/test_precis.c
 tests_unit_test_precis_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_precis_LDADD = $(UNIT_LDADD)
+
+check_PROGRAMS += tests/unit/test_sasl
+TESTS += tests/unit/test_sasl
+tests_unit_test_sasl_SOURCES = tests/unit/test_sasl.c tests/unit/scram_client.h
+tests_unit_test_sasl_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_sasl_LDADD = $(UNIT_LDADD)
+
+check_PROGRAMS += tests/unit/test_fast
+TESTS += tests/unit/test_fast
+tests_unit_test_fast_SOURCES = tests/unit/test_fast.c
+tests_unit_test_fast_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_fast_LDADD = $(UNIT_LDADD)
