@@ -24,12 +24,12 @@ server_libsterna_la_SOURCES = \
 	server/mem.c server/mem.h \
 	server/metric.c server/metric.h \
 	server/option.c server/option.h \
-	server/option.h \
 	server/option_manual.c \
 	server/option_value.c server/option_value.h \
 	server/precis.c server/precis.h \
 	server/precis_class.c \
 	server/proxy_protocol.c server/proxy_protocol.h \
+	server/ratelimit.c server/ratelimit.h \
 	server/result.c server/result.h \
 	server/sasl.c server/sasl.h \
 	server/sasl_mech.c server/sasl_mech.h \

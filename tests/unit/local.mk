@@ -112,3 +112,9 @@ TESTS += tests/unit/test_fast
 tests_unit_test_fast_SOURCES = tests/unit/test_fast.c
 tests_unit_test_fast_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_fast_LDADD = $(UNIT_LDADD)
+
+check_PROGRAMS += tests/unit/test_ratelimit
+TESTS += tests/unit/test_ratelimit
+tests_unit_test_ratelimit_SOURCES = tests/unit/test_ratelimit.c
+tests_unit_test_ratelimit_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_ratelimit_LDADD = $(UNIT_LDADD)
