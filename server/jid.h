@@ -38,7 +38,9 @@ uint32_t jid_hash(const struct jid *j);        /**< of the bare JID; decides the
 bool jid_equal(const struct jid *a, const struct jid *b);      /**< full; NULL equals NULL */
 bool jid_bare_equal(const struct jid *a, const struct jid *b);
 
-/** PRECIS profiles on their own (RFC 8265): results NUL-terminated in out, at most size bytes with the NUL. */
+/** PRECIS profiles on their own (RFC 8265): results NUL-terminated in out, at most size bytes with the NUL.
+ *  STERNA_EINVAL: refused; STERNA_ELIMIT: longer than size, or the input than 3071 bytes; STERNA_EIO: ICU or
+ *  libidn2 had no memory (so may jid_parse() and the like say). Unless STERNA_OK out holds anything. */
 enum sterna_result precis_username(const char *s, size_t len, char *out, size_t size);  /**< UsernameCaseMapped + RFC 7622 §3.3.1 */
 enum sterna_result precis_opaque(const char *s, size_t len, char *out, size_t size);    /**< OpaqueString: passwords, resources */
 enum sterna_result precis_nickname(const char *s, size_t len, char *out, size_t size);  /**< RFC 8266, for comparison */

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unicode/uchar.h>
+#include <unicode/utf8.h>
 #include "server/jid.h"
 
 static struct jid *parsed(const char *text)
@@ -247,12 +249,34 @@ START_TEST(refuses_what_is_no_domain)
 		"a\u00b7b.example", "\u0301a.example", "a\u200db.example",
 		"\u05d0a.example", "1.\u05d0", "a\u05d0", "\u0660\u06f0.example",
 		"\u0378.example",                      /* unassigned */
-		"::1", "[::1", "::1]", "[]", "[1.2.3.4]", "[::1%eth0]", "[::g]", "[v1.x]", "[::1]x", "localhost:22",
+		"::1", "[::1", "::1]", "[]",
+		"[1.2.3.4]", "[::1%eth0]",
+		"[::g]", "[v1.x]", "[::1]x", "localhost:22",
 		"a\u2024b", "\u2488com",
 	};
 
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
 		refused(bad[i]);
+}
+END_TEST
+
+/* Between two letters: nothing turns into a separator, and what is refused does not just vanish. */
+START_TEST(every_code_point_in_a_domain_is_mapped_once)
+{
+	for (UChar32 c = 1; c <= 0x10FFFF; c++) {
+		char in[8] = "b", once[64], twice[64];
+		int32_t n = 1;
+
+		U8_APPEND_UNSAFE(in, n, c);
+		in[n++] = 'c';
+		if (precis_domain(in, (size_t)n, once, sizeof once) != STERNA_OK)
+			continue;
+		ck_assert_msg(strpbrk(once, "@/:[]_ ") == NULL, "U+%04X", (unsigned)c);
+		ck_assert_msg(strcmp(once, "bc") != 0 || u_hasBinaryProperty(c, UCHAR_DEFAULT_IGNORABLE_CODE_POINT) ||
+			u_charType(c) == U_FORMAT_CHAR, "U+%04X vanishes", (unsigned)c);
+		ck_assert_msg(precis_domain(once, strlen(once), twice, sizeof twice) == STERNA_OK &&
+			strcmp(once, twice) == 0, "U+%04X is not stable", (unsigned)c);
+	}
 }
 END_TEST
 
@@ -384,6 +408,7 @@ int main(void)
 	tcase_add_test(t, a_text_over_3071_bytes_is_no_jid);
 	tcase_add_test(t, domains_are_u_labels);
 	tcase_add_test(t, refuses_what_is_no_domain);
+	tcase_add_test(t, every_code_point_in_a_domain_is_mapped_once);
 	tcase_add_test(t, an_ip_address_is_a_domain);
 	tcase_add_test(t, gives_its_bare_its_domain_and_siblings);
 	tcase_add_test(t, makes_from_parts_that_are_not_prepared);
