@@ -12,7 +12,12 @@
 #include <string.h>
 
 enum { GROUP_MAX = 256, GROUP_BYTES = 1 << 20, READS_IN_FLIGHT = 16, TRIES_MAX = 12 };
-enum { AGAIN_MS = 20, AWAY_MS = 500, CLOSE_POLL_MS = 10 };
+enum { AGAIN_MS = 20, AWAY_MS = 500, CLOSE_POLL_MS = 10, CLOSE_WAIT_MS = 2000 };
+
+struct pg {                 /* the database's own */
+	PGconn *conn;           /* for blocking calls, under now_lock */
+	struct pg_threads *threads;
+};
 
 struct pg_client {
 	struct db_client *client;
@@ -432,6 +437,7 @@ static const struct pg_events write_events = { on_write_result, on_write_ready, 
 static void pg_client_new(struct db_client *c)
 {
 	struct pg_client *p = xalloc(sizeof *p);
+	struct pg *n = c->db->impl;
 
 	c->impl = p;
 	p->client = c;
@@ -445,9 +451,9 @@ static void pg_client_new(struct db_client *c)
 	timer_init(&p->expire, c->loop, on_expire, p);
 	p->connections = c->db->o.connections;
 	p->reads = xalloc(p->connections * sizeof *p->reads);
-	pg_conn_start(&p->write, &c->db->o, c->loop, &write_events, p, true);
+	pg_conn_start(&p->write, &c->db->o, n->threads, c->loop, &write_events, p, true);
 	for (unsigned i = 0; i < p->connections; i++)
-		pg_conn_start(&p->reads[i], &c->db->o, c->loop, &read_events, p, false);
+		pg_conn_start(&p->reads[i], &c->db->o, n->threads, c->loop, &read_events, p, false);
 }
 
 static void pg_submit(struct db_client *c, struct db_job_list *jobs)
@@ -519,10 +525,6 @@ static void pg_client_free(struct db_client *c, unsigned wait_ms)
 
 /* --- blocking calls --- */
 
-struct pg_now {
-	PGconn *conn;
-};
-
 static enum sterna_result pg_open(struct db *db)
 {
 	char *why = NULL;
@@ -534,21 +536,25 @@ static enum sterna_result pg_open(struct db *db)
 		return STERNA_EINVAL;
 	}
 	PQconninfoFree(options);
-	db->impl = xalloc(sizeof(struct pg_now));
+	struct pg *n = xalloc(sizeof *n);
+
+	n->threads = pg_threads_new();
+	db->impl = n;
 	return STERNA_OK;
 }
 
 static void pg_close(struct db *db)
 {
-	struct pg_now *n = db->impl;
+	struct pg *n = db->impl;
 
 	PQfinish(n->conn);
+	pg_threads_free(&n->threads, CLOSE_WAIT_MS);
 	free(n);
 }
 
 static bool now_connected(struct db *db)
 {
-	struct pg_now *n = db->impl;
+	struct pg *n = db->impl;
 
 	if (n->conn != NULL && PQstatus(n->conn) == CONNECTION_OK)
 		return true;
@@ -562,13 +568,13 @@ static bool now_connected(struct db *db)
 	return false;
 }
 
-static void now_lost(struct pg_now *n)
+static void now_lost(struct pg *n)
 {
 	PQfinish(n->conn);
 	n->conn = NULL;
 }
 
-static enum sterna_result now_answer(struct pg_now *n, enum pg_fault fault, const PGresult *res, const char *name)
+static enum sterna_result now_answer(struct pg *n, enum pg_fault fault, const PGresult *res, const char *name)
 {
 	if (fault == PG_FINE)
 		return STERNA_OK;
@@ -585,7 +591,7 @@ static enum sterna_result now_answer(struct pg_now *n, enum pg_fault fault, cons
 
 static enum sterna_result pg_now(struct db *db, const struct db_exec *e, struct db_rows **rows)
 {
-	struct pg_now *n = db->impl;
+	struct pg *n = db->impl;
 	const char *sql = e->stmt->pg != NULL ? e->stmt->pg : e->stmt->sql;
 	struct pg_params p;
 
@@ -614,7 +620,7 @@ static enum sterna_result pg_now(struct db *db, const struct db_exec *e, struct 
 
 static enum sterna_result pg_script(struct db *db, const char *sql)
 {
-	struct pg_now *n = db->impl;
+	struct pg *n = db->impl;
 
 	if (!now_connected(db))
 		return STERNA_EUNAVAILABLE;

@@ -50,8 +50,14 @@ struct pg_events {
 	void (*lost)(void *arg, struct pg_conn *k);     /**< k->first: what was due and never came */
 };
 struct pg_dial;
+/** The threads that dial for a database. db_close() waits for them a while: a process that ends beneath them
+ *  would take the libraries away that they run in. */
+struct pg_threads;
+struct pg_threads *pg_threads_new(void);
+void pg_threads_free(struct pg_threads **t, unsigned wait_ms);  /**< what still runs then ends by itself */
 struct pg_conn {
 	const struct db_options *o;
+	struct pg_threads *threads;
 	const struct pg_events *on;
 	void *arg;
 	struct loop *loop;
@@ -66,8 +72,8 @@ struct pg_conn {
 	unsigned backoff_ms;
 	bool loud, said_lost;           /* one connection of a client speaks for all in the log */
 };
-void pg_conn_start(struct pg_conn *k, const struct db_options *o, struct loop *l, const struct pg_events *on,
-	void *arg, bool loud);
+void pg_conn_start(struct pg_conn *k, const struct db_options *o, struct pg_threads *t, struct loop *l,
+	const struct pg_events *on, void *arg, bool loud);
 void pg_conn_stop(struct pg_conn *k);                   /**< without a call of lost() */
 /** Sending; false: the connection is lost, call pg_conn_lost(). Nothing leaves before pg_flush(). */
 bool pg_send_control(struct pg_conn *k, const char *sql);

@@ -120,10 +120,10 @@ static void no_notice(void *arg, const PGresult *res)
 PGconn *pg_connect(const struct db_options *o)
 {
 	/* What comes later wins: conninfo may change the first ones. */
-	const char *const names[] = { "target_session_attrs", "connect_timeout", "fallback_application_name",
+	const char *const names[] = { "gssencmode", "target_session_attrs", "connect_timeout", "fallback_application_name",
 		"keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout",
 		"dbname", "client_encoding", o->password != NULL ? "password" : NULL, NULL };
-	const char *const values[] = { "read-write", "5", "sterna", "10", "5", "3", "15000",
+	const char *const values[] = { "disable", "read-write", "5", "sterna", "10", "5", "3", "15000",
 		o->conninfo != NULL ? o->conninfo : "", "UTF8", o->password, NULL };
 	PGconn *conn = PQconnectdbParams(names, values, 1);
 
@@ -133,8 +133,72 @@ PGconn *pg_connect(const struct db_options *o)
 	return conn;
 }
 
+struct pg_threads {
+	pthread_mutex_t lock;
+	pthread_cond_t fewer;
+	unsigned running;
+	bool closed;            /* the last one frees this */
+};
+
+struct pg_threads *pg_threads_new(void)
+{
+	struct pg_threads *t = xalloc(sizeof *t);
+	pthread_condattr_t monotonic;
+
+	pthread_mutex_init(&t->lock, NULL);
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_cond_init(&t->fewer, &monotonic);
+	pthread_condattr_destroy(&monotonic);
+	return t;
+}
+
+static void threads_destroy(struct pg_threads *t)
+{
+	pthread_cond_destroy(&t->fewer);
+	pthread_mutex_destroy(&t->lock);
+	free(t);
+}
+
+void pg_threads_free(struct pg_threads **threads, unsigned wait_ms)
+{
+	struct pg_threads *t = *threads;
+	const uint64_t end = db_clock_us() + (uint64_t)wait_ms * 1000;
+	const struct timespec until = { (time_t)(end / 1000000), (long)(end % 1000000) * 1000 };
+
+	*threads = NULL;
+	pthread_mutex_lock(&t->lock);
+	while (t->running > 0 && db_clock_us() < end)
+		pthread_cond_timedwait(&t->fewer, &t->lock, &until);
+	t->closed = true;
+	const bool last = t->running == 0;
+
+	pthread_mutex_unlock(&t->lock);
+	if (last)
+		threads_destroy(t);
+}
+
+static void threads_enter(struct pg_threads *t)
+{
+	pthread_mutex_lock(&t->lock);
+	t->running++;
+	pthread_mutex_unlock(&t->lock);
+}
+
+static void threads_leave(struct pg_threads *t)
+{
+	pthread_mutex_lock(&t->lock);
+	const bool last = --t->running == 0 && t->closed;
+
+	pthread_cond_signal(&t->fewer);
+	pthread_mutex_unlock(&t->lock);
+	if (last)
+		threads_destroy(t);
+}
+
 struct pg_dial {
 	struct mail mail;
+	struct pg_threads *threads;
 	pthread_mutex_t lock;
 	struct db_options own;          /* a copy: the thread may outlive the database */
 	struct loop *loop;
@@ -157,6 +221,7 @@ static void dial_free(struct pg_dial *d)
 static void *dial_thread(void *arg)
 {
 	struct pg_dial *d = arg;
+	struct pg_threads *threads = d->threads;
 	PGconn *conn = pg_connect(&d->own);
 
 	pthread_mutex_lock(&d->lock);
@@ -169,6 +234,7 @@ static void *dial_thread(void *arg)
 	pthread_mutex_unlock(&d->lock);
 	if (!wanted)
 		dial_free(d);
+	threads_leave(threads);
 	return NULL;
 }
 
@@ -245,6 +311,7 @@ static void dial(struct pg_conn *k)
 	pthread_t thread;
 
 	d->mail.run = on_dialled;
+	d->threads = k->threads;
 	d->loop = k->loop;
 	d->to = k;
 	d->own.conninfo = k->o->conninfo != NULL ? xstrdup(k->o->conninfo) : NULL;
@@ -253,7 +320,9 @@ static void dial(struct pg_conn *k)
 	pthread_attr_init(&detached);
 	pthread_attr_setdetachstate(&detached, PTHREAD_CREATE_DETACHED);
 	k->dial = d;
+	threads_enter(k->threads);
 	if (pthread_create(&thread, &detached, dial_thread, d) != 0) {
+		threads_leave(k->threads);
 		k->dial = NULL;
 		dial_free(d);
 		redial_later(k);
@@ -456,10 +525,10 @@ void pg_conn_tick(struct pg_conn *k)
 	}
 }
 
-void pg_conn_start(struct pg_conn *k, const struct db_options *o, struct loop *l, const struct pg_events *on,
-	void *arg, bool loud)
+void pg_conn_start(struct pg_conn *k, const struct db_options *o, struct pg_threads *t, struct loop *l,
+	const struct pg_events *on, void *arg, bool loud)
 {
-	*k = (struct pg_conn){ .o = o, .on = on, .arg = arg, .loop = l, .loud = loud };
+	*k = (struct pg_conn){ .o = o, .threads = t, .on = on, .arg = arg, .loop = l, .loud = loud };
 	k->tail = &k->first;
 	timer_init(&k->redial, l, on_redial, k);
 	dial(k);
