@@ -22,6 +22,11 @@ struct db_stmt {
 	const char *columns;         /* a letter per result column, likewise; NULL or "": none */
 	const char *sql;             /* what both databases speak */
 	const char *pg, *sqlite;     /* where one needs another spelling; else NULL */
+	/* For speed with PostgreSQL, or NULL: the same with an array for each parameter (… FROM unnest($1::text[],
+	 * $2::bigint[])), for many executions at once: those that follow each other in a group; with commutes,
+	 * all of the group, also past other statements and out of the order of batches. Writes only. */
+	const char *pg_bulk;
+	bool commutes;
 };
 
 struct db_value {

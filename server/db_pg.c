@@ -29,6 +29,7 @@ struct pg_client {
 	struct db_job_list queue, group;
 	size_t group_limit;
 	bool in_flight, away;
+	bool plain;                     /* this group: every execution by itself, to find the guilty */
 	unsigned retries;               /* of this group, in a row */
 	struct timer again;
 	uint64_t again_at_us;           /* 0: not waiting */
@@ -267,16 +268,7 @@ static void finish_group(struct pg_client *p)
 		job_end(p, j, j->rc);
 	}
 	p->retries = 0;
-}
-
-static bool send_job(struct pg_conn *k, struct db_job *j)
-{
-	if (j->tries == 0)
-		j->tries = 1;   /* from now on its outcome may be unknown */
-	for (const struct db_exec *e = j->first; e != NULL; e = e->next)
-		if (!pg_send_exec(k, e, j))
-			return false;
-	return true;
+	p->plain = false;
 }
 
 static bool send_transaction(struct pg_client *p)
@@ -286,10 +278,11 @@ static bool send_transaction(struct pg_client *p)
 	bool good = status == PQTRANS_IDLE || pg_send_control(k, "ROLLBACK");
 
 	good = good && pg_send_control(k, "BEGIN");
-	for (struct db_job *j = p->group.first; j != NULL && good; j = j->next)
-		if (j->rc == STERNA_OK)         /* the last one may be refused already */
-			good = send_job(k, j);
-	return good && pg_send_control(k, "COMMIT") && pg_send_sync(k, NULL) && pg_flush(k);
+	for (struct db_job *j = p->group.first; j != NULL; j = j->next)
+		if (j->tries == 0)
+			j->tries = 1;           /* from now on its outcome may be unknown */
+	return good && pg_send_group(k, &p->group, p->plain) && pg_send_control(k, "COMMIT") &&
+		pg_send_sync(k, NULL) && pg_flush(k);
 }
 
 static void send_group(struct pg_client *p)
@@ -367,7 +360,9 @@ static void transaction_over(struct pg_client *p)
 			refuse_any(p);
 		break;
 	case PG_RETRY:
-		if (++p->retries < TRIES_MAX) {
+		if (p->plain && p->retries == 0) {
+			p->retries = 1;
+		} else if (++p->retries < TRIES_MAX) {
 			again_in(p, AGAIN_MS);
 		} else {
 			p->refusal = STERNA_EIO;
@@ -401,6 +396,13 @@ static void on_write_result(void *arg, struct pg_conn *k, const struct pg_expect
 	if (fault == PG_FINE || fault == PG_SKIPPED || p->fault != PG_FINE)
 		return;
 	p->fault = fault;
+	if (fault == PG_GUILTY && x->exec != NULL && x->job == NULL) {
+		p->fault = PG_RETRY;    /* one of many: the same group, plain */
+		p->plain = true;
+		if (x->what == PG_PREPARE)      /* the spelling for many is wrong */
+			log_refusal(x, *res);
+		return;
+	}
 	p->guilty = x->job;
 	p->refusal = pg_refusal(*res);
 	if (fault == PG_LOST)

@@ -78,6 +78,11 @@ void pg_conn_stop(struct pg_conn *k);                   /**< without a call of l
 /** Sending; false: the connection is lost, call pg_conn_lost(). Nothing leaves before pg_flush(). */
 bool pg_send_control(struct pg_conn *k, const char *sql);
 bool pg_send_exec(struct pg_conn *k, const struct db_exec *e, struct db_job *j);
+bool pg_send_params(struct pg_conn *k, const char *sql, const struct pg_params *params, const struct db_exec *e,
+	struct db_job *j);
+/** The statements of the jobs whose rc is STERNA_OK (db_pg_group.c). Of many executions sent as one the job is
+ *  NULL where the result is expected; plain: none of that. */
+bool pg_send_group(struct pg_conn *k, const struct db_job_list *group, bool plain);
 bool pg_send_sync(struct pg_conn *k, struct db_job *j);
 bool pg_flush(struct pg_conn *k);
 void pg_conn_lost(struct pg_conn *k, const char *why);

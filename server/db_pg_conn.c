@@ -386,25 +386,31 @@ bool pg_send_control(struct pg_conn *k, const char *sql)
 	return true;
 }
 
-bool pg_send_exec(struct pg_conn *k, const struct db_exec *e, struct db_job *j)
+bool pg_send_params(struct pg_conn *k, const char *sql, const struct pg_params *params, const struct db_exec *e,
+	struct db_job *j)
 {
-	const char *sql = e->stmt->pg != NULL ? e->stmt->pg : e->stmt->sql;
 	struct db_prepared *p = db_cache_get(&k->cache, e->stmt->name, sql);
-	struct pg_params params;
 	char name[16];
 
 	snprintf(name, sizeof name, "s%u", p->number);
-	pg_params_set(&params, e->stmt->params, e->values);
 	if (!p->ready) {
-		if (!PQsendPrepare(k->conn, name, sql, params.count, params.types))
+		if (!PQsendPrepare(k->conn, name, sql, params->count, params->types))
 			return false;
 		p->ready = true;
 		expect(k, PG_PREPARE, e, j, p);
 	}
-	if (!PQsendQueryPrepared(k->conn, name, params.count, params.values, params.lengths, params.formats, 1))
+	if (!PQsendQueryPrepared(k->conn, name, params->count, params->values, params->lengths, params->formats, 1))
 		return false;
 	expect(k, PG_EXEC, e, j, NULL);
 	return true;
+}
+
+bool pg_send_exec(struct pg_conn *k, const struct db_exec *e, struct db_job *j)
+{
+	struct pg_params params;
+
+	pg_params_set(&params, e->stmt->params, e->values);
+	return pg_send_params(k, e->stmt->pg != NULL ? e->stmt->pg : e->stmt->sql, &params, e, j);
 }
 
 bool pg_send_sync(struct pg_conn *k, struct db_job *j)

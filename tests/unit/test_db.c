@@ -39,6 +39,17 @@ static const struct db_stmt count_rows = {
 static const struct db_stmt get = {
 	.name = "test_get", .params = "i", .columns = "itb", .sql = "SELECT k, v, b FROM t WHERE k = $1",
 };
+static const struct db_stmt insert_many = {
+	.name = "test_insert_many", .params = "itb", .sql = "INSERT INTO t (v, k, b) VALUES ($2, $1, $3)",
+	.pg_bulk = "INSERT INTO t (k, v, b) SELECT * FROM unnest($1::bigint[], $2::text[], $3::bytea[])",
+	.commutes = true,
+};
+static const struct db_stmt put_many = {
+	.name = "test_put_many", .params = "it",
+	.sql = "INSERT INTO t (k, v) VALUES ($1, $2) ON CONFLICT (k) DO UPDATE SET v = excluded.v",
+	.pg_bulk = "INSERT INTO t (k, v) SELECT * FROM unnest($1::bigint[], $2::text[])"
+		" ON CONFLICT (k) DO UPDATE SET v = excluded.v",
+};
 static const struct db_stmt broken = {
 	.name = "test_broken", .params = "", .sql = "INSERT INTO no_such_table VALUES (1)",
 };
@@ -248,23 +259,6 @@ START_TEST(a_refused_batch_leaves_the_others_of_its_group_alone)
 }
 END_TEST
 
-START_TEST(a_read_sees_what_was_submitted_before)
-{
-	struct seen seen = { .stop_at = 200 };
-	struct ask writes[100], reads[100];
-
-	for (int i = 0; i < 100; i++) {
-		write_row(&writes[i], &seen, i, &put, i);
-		ask_count(&reads[i], &seen, 1000 + i);
-	}
-	loop_run(loop);
-	for (int i = 0; i < 100; i++)
-		ck_assert_int_ge(reads[i].number, i + 1);
-	for (int i = 0; i < 200; i++)
-		ck_assert_int_eq(seen.rc[i], STERNA_OK);
-}
-END_TEST
-
 static void on_values(void *arg, enum sterna_result rc, const struct db_rows *rows)
 {
 	size_t len;
@@ -291,6 +285,70 @@ static void on_nulls(void *arg, enum sterna_result rc, const struct db_rows *row
 	ck_assert_ptr_null(db_str(rows, 0, 2, NULL));
 	ck_assert_int_eq(db_int(rows, 0, 0), 5);
 }
+
+START_TEST(many_executions_go_as_one_and_fail_alone)
+{
+	struct seen seen = { .stop_at = 130 };
+	struct ask asks[130];
+
+	for (int i = 0; i < 130; i++) {
+		struct db_batch *b = db_batch_new(client);
+		const struct db_value values[] = { DB_INT(i == 77 ? 76 : i), db_text("x"),
+			i % 2 == 0 ? DB_NULL : DB_BLOB("\0\1", 2) };
+
+		asks[i] = (struct ask){ &seen, i, -1 };
+		db_batch_add(b, &insert_many, values);
+		db_batch_add(b, &put_many, (const struct db_value[]){ DB_INT(1000 + i), db_text("first") });
+		/* A key twice in one statement, which PostgreSQL refuses. */
+		for (int n = 0; n < 5; n++)
+			db_batch_add(b, &put_many, (const struct db_value[]){ DB_INT(2000 + i - n % (i > 99 ? 4 : 9)),
+				db_text("second") });
+		commit(b, &asks[i]);
+	}
+	loop_run(loop);
+	for (int i = 0; i < 130; i++)
+		ck_assert(seen.order[i] == i && seen.rc[i] == (i == 77 ? STERNA_EEXISTS : STERNA_OK));
+	ck_assert_int_eq(count_now(), 129 + 129 + 134);
+}
+END_TEST
+
+START_TEST(many_values_come_back_as_they_were)
+{
+	struct seen seen = { .stop_at = 1 };
+	struct ask a = { &seen, 0, -1 };
+	struct db_batch *b = db_batch_new(client);
+
+	db_batch_add(b, &insert_many, (const struct db_value[]){ DB_INT(INT64_MIN), db_text(""),
+		DB_BLOB("a\0b\xff", 5) });
+	db_batch_add(b, &insert_many, (const struct db_value[]){ DB_INT(5), db_text(NULL), DB_NULL });
+	for (int i = 10; i < 20; i++)
+		db_batch_add(b, &insert_many, (const struct db_value[]){ DB_INT(i), db_text("x"), DB_NULL });
+	commit(b, &a);
+	loop_run(loop);
+	ck_assert_int_eq(seen.rc[0], STERNA_OK);
+	ck_assert_int_eq(count_now(), 12);
+	ck_assert_int_eq(db_exec_now(db, &get, (const struct db_value[]){ DB_INT(INT64_MIN) }, on_values, NULL),
+		STERNA_OK);
+	ck_assert_int_eq(db_exec_now(db, &get, (const struct db_value[]){ DB_INT(5) }, on_nulls, NULL), STERNA_OK);
+}
+END_TEST
+
+START_TEST(a_read_sees_what_was_submitted_before)
+{
+	struct seen seen = { .stop_at = 200 };
+	struct ask writes[100], reads[100];
+
+	for (int i = 0; i < 100; i++) {
+		write_row(&writes[i], &seen, i, &put, i);
+		ask_count(&reads[i], &seen, 1000 + i);
+	}
+	loop_run(loop);
+	for (int i = 0; i < 100; i++)
+		ck_assert_int_ge(reads[i].number, i + 1);
+	for (int i = 0; i < 200; i++)
+		ck_assert_int_eq(seen.rc[i], STERNA_OK);
+}
+END_TEST
 
 START_TEST(values_come_back_as_they_were)
 {
@@ -651,6 +709,8 @@ static TCase *common(const char *name, void (*setup)(void))
 	tcase_add_test(t, answers_come_in_the_order_of_commits);
 	tcase_add_test(t, a_batch_commits_as_a_whole_or_not_at_all);
 	tcase_add_test(t, a_refused_batch_leaves_the_others_of_its_group_alone);
+	tcase_add_test(t, many_executions_go_as_one_and_fail_alone);
+	tcase_add_test(t, many_values_come_back_as_they_were);
 	tcase_add_test(t, a_read_sees_what_was_submitted_before);
 	tcase_add_test(t, values_come_back_as_they_were);
 	tcase_add_test(t, a_client_that_closes_answers_everything);
