@@ -189,7 +189,7 @@ static void on_read_result(void *arg, struct pg_conn *k, const struct pg_expect 
 	case PG_RETRY: case PG_AWAY:
 		x->job->rc = STERNA_EAGAIN;
 		break;
-	case PG_LOST:
+	case PG_STALE: case PG_LOST:
 		pg_conn_lost(k, PQresultErrorField(*res, PG_DIAG_MESSAGE_PRIMARY));
 	}
 }
@@ -375,7 +375,7 @@ static void transaction_over(struct pg_client *p)
 		again_in(p, AWAY_MS);
 		set_away(p, true);
 		break;
-	case PG_LOST:
+	case PG_STALE: case PG_LOST:
 		pg_conn_lost(&p->write, NULL);
 		return;
 	}
@@ -391,10 +391,12 @@ static void on_write_result(void *arg, struct pg_conn *k, const struct pg_expect
 		transaction_over(p);
 		return;
 	}
-	const enum pg_fault fault = pg_fault_of(k->conn, *res);
+	enum pg_fault fault = pg_fault_of(k->conn, *res);
 
 	if (fault == PG_FINE || fault == PG_SKIPPED || p->fault != PG_FINE)
 		return;
+	if (fault == PG_STALE)
+		fault = p->group.first->tries > 1 ? PG_GUILTY : PG_LOST;
 	p->fault = fault;
 	if (fault == PG_GUILTY && x->exec != NULL && x->job == NULL) {
 		p->fault = PG_RETRY;    /* one of many: the same group, plain */
@@ -580,7 +582,7 @@ static enum sterna_result now_answer(struct pg *n, enum pg_fault fault, const PG
 {
 	if (fault == PG_FINE)
 		return STERNA_OK;
-	const enum sterna_result refusal = fault == PG_GUILTY ? pg_refusal(res) : STERNA_EUNAVAILABLE;
+	const enum sterna_result refusal = fault == PG_GUILTY || fault == PG_STALE ? pg_refusal(res) : STERNA_EUNAVAILABLE;
 
 	if (refusal != STERNA_EEXISTS)
 		log_error("db", "the database refused a statement", "name", name,

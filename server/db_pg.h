@@ -12,6 +12,7 @@ enum pg_fault {
 	PG_GUILTY,      /* the statement is refused */
 	PG_RETRY,       /* serialisation, deadlock, cancelled: the same again */
 	PG_AWAY,        /* no disk, memory, connection: the same later */
+	PG_STALE,       /* what is prepared does not fit any more: the same on a new connection, once */
 	PG_LOST,        /* this connection is of no use any more, or no primary */
 };
 enum pg_fault pg_fault_of(PGconn *conn, const PGresult *res);

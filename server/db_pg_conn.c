@@ -17,12 +17,12 @@ enum pg_fault pg_fault_of(PGconn *conn, const PGresult *res)
 {
 	static const struct { const char *state; enum pg_fault fault; } known[] = {
 		{ "08", PG_LOST },      /* connection exception */
-		{ "0A000", PG_LOST },   /* a cached plan must not change its result type: prepare anew */
+		{ "0A000", PG_STALE },  /* a cached plan must not change its result type */
 		{ "25006", PG_LOST },   /* read-only transaction: no primary any more */
 		{ "25P0", PG_LOST },
-		{ "26000", PG_LOST },   /* prepared statements are gone */
+		{ "26000", PG_STALE },  /* no such prepared statement */
 		{ "40", PG_RETRY },     /* serialisation failure, deadlock */
-		{ "42P05", PG_LOST },
+		{ "42P05", PG_STALE },  /* exists already */
 		{ "53", PG_AWAY },      /* disk full, out of memory, too many connections */
 		{ "55P03", PG_RETRY },  /* lock not available */
 		{ "57014", PG_RETRY },  /* cancelled */
@@ -123,7 +123,7 @@ PGconn *pg_connect(const struct db_options *o)
 	const char *const names[] = { "gssencmode", "target_session_attrs", "connect_timeout", "fallback_application_name",
 		"keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout",
 		"dbname", "client_encoding", o->password != NULL ? "password" : NULL, NULL };
-	const char *const values[] = { "disable", "read-write", "5", "sterna", "10", "5", "3", "15000",
+	const char *const values[] = { "disable", "read-write", "3", "sterna", "5", "2", "2", "6000",
 		o->conninfo != NULL ? o->conninfo : "", "UTF8", o->password, NULL };
 	PGconn *conn = PQconnectdbParams(names, values, 1);
 

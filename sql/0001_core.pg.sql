@@ -68,8 +68,9 @@ BEGIN
 	EXECUTE format('ALTER TABLE archive ATTACH PARTITION %I FOR VALUES FROM (%s) TO (%s)', part, low, high);
 END $$;
 
--- This month's partition and those of the next two; one node at a time.
-CREATE FUNCTION archive_partitions(now_ms bigint) RETURNS void LANGUAGE plpgsql AS $$
+-- This month's partition and those of the next two; one node at a time. Rather none today than a queue of
+-- writers behind a lock that a long read holds up.
+CREATE FUNCTION archive_partitions(now_ms bigint) RETURNS void LANGUAGE plpgsql SET lock_timeout = '3s' AS $$
 DECLARE
 	month timestamp := date_trunc('month', to_timestamp(now_ms / 1000) AT TIME ZONE 'UTC');
 BEGIN

@@ -652,6 +652,68 @@ START_TEST(cut_connections_lose_and_double_nothing)
 }
 END_TEST
 
+static const struct db_stmt all = {
+	.name = "test_all", .params = "", .columns = "itb", .sql = "SELECT * FROM t",
+};
+
+static void on_row(void *arg, enum sterna_result rc, const struct db_rows *rows)
+{
+	int *n = arg;
+
+	ck_assert_int_eq(rc, STERNA_OK);
+	ck_assert_uint_eq(db_rows_count(rows), 0);
+	if (++*n == 2) {
+		loop_stop(loop);
+		return;
+	}
+	admin("ALTER TABLE t ADD COLUMN more text");
+	db_read(client, &all, NULL, on_row, n);
+}
+
+START_TEST(statements_are_prepared_anew_when_a_table_changed)
+{
+	int n = 0;
+
+	db_read(client, &all, NULL, on_row, &n);
+	loop_run(loop);
+	ck_assert_int_eq(n, 2);
+}
+END_TEST
+
+static void on_cancel(struct timer *t, void *arg)
+{
+	(void)t, (void)arg;
+	admin("SELECT pg_cancel_backend(pid) FROM pg_stat_activity"
+	      " WHERE application_name = 'sterna' AND pid <> pg_backend_pid()");
+}
+
+static void on_release(struct timer *t, void *arg)
+{
+	(void)t;
+	PQclear(PQexec(arg, "ROLLBACK"));
+}
+
+START_TEST(a_cancelled_statement_is_tried_again)
+{
+	struct seen seen = { .stop_at = 1 };
+	struct ask a;
+	PGconn *conn = PQconnectdb(getenv("STERNA_TEST_PG"));
+
+	PQclear(PQexec(conn, "BEGIN; LOCK TABLE t"));
+	write_row(&a, &seen, 0, &insert, 1);
+	struct timer cancel, release;
+
+	timer_init(&cancel, loop, on_cancel, NULL);
+	timer_init(&release, loop, on_release, conn);
+	timer_set(&cancel, 150000);
+	timer_set(&release, 300000);
+	loop_run(loop);
+	ck_assert_int_eq(seen.rc[0], STERNA_OK);
+	ck_assert_int_eq(count_now(), 1);
+	PQfinish(conn);
+}
+END_TEST
+
 START_TEST(nothing_listens_reads_time_out_writes_wait)
 {
 	struct seen seen = { .stop_at = 1 };
@@ -735,6 +797,8 @@ int main(void)
 		TCase *pg = common("postgresql", setup_postgres);
 
 		tcase_add_test(pg, cut_connections_lose_and_double_nothing);
+		tcase_add_test(pg, statements_are_prepared_anew_when_a_table_changed);
+		tcase_add_test(pg, a_cancelled_statement_is_tried_again);
 		tcase_add_test(pg, nothing_listens_reads_time_out_writes_wait);
 		tcase_add_test(pg, the_second_host_is_found);
 		suite_add_tcase(s, pg);
