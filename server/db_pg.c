@@ -194,10 +194,9 @@ static void on_read_result(void *arg, struct pg_conn *k, const struct pg_expect 
 	}
 }
 
-/* Reads in flight start again elsewhere. */
-static void on_read_lost(void *arg, struct pg_conn *k)
+/* Reads in flight wait again. */
+static void reclaim_reads(struct pg_client *p, const struct pg_conn *k)
 {
-	struct pg_client *p = arg;
 	struct db_job_list again;
 
 	db_jobs_init(&again);
@@ -210,7 +209,12 @@ static void on_read_lost(void *arg, struct pg_conn *k)
 			db_jobs_add(&again, x->job);
 	}
 	put_first(&p->waiting, &again);
-	set_expire(p);
+}
+
+static void on_read_lost(void *arg, struct pg_conn *k)
+{
+	reclaim_reads(arg, k);
+	send_reads(arg);        /* on another connection, if there is one */
 }
 
 static void on_read_ready(void *arg, struct pg_conn *k)
@@ -512,7 +516,7 @@ static void pg_client_free(struct db_client *c, unsigned wait_ms)
 
 	drain(p, wait_ms);
 	for (unsigned i = 0; i < p->connections; i++) {
-		on_read_lost(p, &p->reads[i]);
+		reclaim_reads(p, &p->reads[i]);
 		pg_conn_stop(&p->reads[i]);
 	}
 	pg_conn_stop(&p->write);
