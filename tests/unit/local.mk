@@ -118,3 +118,9 @@ TESTS += tests/unit/test_ratelimit
 tests_unit_test_ratelimit_SOURCES = tests/unit/test_ratelimit.c
 tests_unit_test_ratelimit_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_ratelimit_LDADD = $(UNIT_LDADD)
+
+check_PROGRAMS += tests/unit/test_bench
+TESTS += tests/unit/test_bench
+tests_unit_test_bench_SOURCES = tests/unit/test_bench.c tests/bench/hist.c tests/bench/scan.c tests/bench/scram.c
+tests_unit_test_bench_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_bench_LDADD = $(CHECK_LIBS) $(OPENSSL_LIBS) -lm
