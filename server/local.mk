@@ -6,6 +6,7 @@ server_libsterna_la_SOURCES = \
 	server/cidr.c server/cidr.h \
 	server/config.c server/config.h \
 	server/config_node.c server/config_node.h \
+	server/conn.c server/conn.h \
 	server/credential.c server/credential.h \
 	server/datetime.c server/datetime.h \
 	server/db.c server/db.h server/db_driver.h \
@@ -19,6 +20,7 @@ server_libsterna_la_SOURCES = \
 	server/fast.c server/fast.h \
 	server/idna.c \
 	server/jid.c server/jid.h \
+	server/listener.c server/listener.h \
 	server/log.c server/log.h \
 	server/loop.c server/loop.h server/loop_impl.h \
 	server/loop_event.c \
@@ -35,6 +37,9 @@ server_libsterna_la_SOURCES = \
 	server/sasl.c server/sasl.h \
 	server/sasl_mech.c server/sasl_mech.h \
 	server/scram.c server/scram.h \
+	server/tls.c server/tls.h \
+	server/tls_peer.c \
+	server/tls_ticket.c server/tls_ticket.h \
 	server/work.c server/work.h \
 	server/xml.c server/xml.h server/xml_impl.h \
 	server/xml_scan.c server/xml_scan.h \

@@ -59,6 +59,26 @@ tests_unit_test_cidr_SOURCES = tests/unit/test_cidr.c
 tests_unit_test_cidr_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_cidr_LDADD = $(UNIT_LDADD)
 
+check_PROGRAMS += tests/unit/test_conn
+TESTS += tests/unit/test_conn
+tests_unit_test_conn_SOURCES = tests/unit/test_conn.c tests/unit/certs.c tests/unit/certs.h \
+	tests/unit/peer.c tests/unit/peer.h
+tests_unit_test_conn_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_conn_LDADD = $(UNIT_LDADD)
+
+check_PROGRAMS += tests/unit/test_listener
+TESTS += tests/unit/test_listener
+tests_unit_test_listener_SOURCES = tests/unit/test_listener.c tests/unit/peer.c tests/unit/peer.h
+tests_unit_test_listener_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_listener_LDADD = $(UNIT_LDADD)
+
+check_PROGRAMS += tests/unit/test_tls
+TESTS += tests/unit/test_tls
+tests_unit_test_tls_SOURCES = tests/unit/test_tls.c tests/unit/certs.c tests/unit/certs.h \
+	tests/unit/peer.c tests/unit/peer.h
+tests_unit_test_tls_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_tls_LDADD = $(UNIT_LDADD)
+
 check_PROGRAMS += tests/unit/test_proxy
 TESTS += tests/unit/test_proxy
 tests_unit_test_proxy_SOURCES = tests/unit/test_proxy.c
