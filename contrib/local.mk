@@ -1,1 +1,71 @@
-# contrib: its lines of the build.
+# contrib: what an installation needs beside programs, modules and migrations.
+
+# Headers: server/module.h and what it includes. A module out of the tree says #include "server/module.h".
+moduleincludedir = $(includedir)/sterna/server
+moduleinclude_HEADERS = \
+	server/buf.h \
+	server/db.h \
+	server/elem.h \
+	server/jid.h \
+	server/log.h \
+	server/loop.h \
+	server/mem.h \
+	server/metric.h \
+	server/module.h \
+	server/option.h \
+	server/result.h
+pkgconfigdir = $(libdir)/pkgconfig
+pkgconfig_DATA = contrib/sterna.pc
+
+# The service.
+sysusersdir = $(prefix)/lib/sysusers.d
+tmpfilesdir = $(prefix)/lib/tmpfiles.d
+systemdsystemunit_DATA = contrib/systemd/sterna.service
+CONTRIB_MADE = \
+	contrib/sterna.yaml \
+	contrib/systemd/sterna.service \
+	contrib/systemd/sterna.sysusers \
+	contrib/systemd/sterna.tmpfiles
+noinst_DATA = $(CONTRIB_MADE)
+CLEANFILES += $(CONTRIB_MADE)
+
+# The configuration to begin with loads all modules: the line @modules@ becomes one for each.
+MODULE_NAMES = for m in $(module_LTLIBRARIES); do basename $$m .la; done | sed 's/^xep[0-9]*_//' | LC_ALL=C sort
+
+$(CONTRIB_MADE): contrib/local.mk Makefile
+	$(AM_V_GEN)$(MKDIR_P) $(@D) && { $(MODULE_NAMES); } | sed 's/.*/  &: {}/' > $@.modules && \
+		sed -e 's|@sbindir[@]|$(sbindir)|g' -e 's|@confdir[@]|$(sysconfdir)/sterna|g' \
+		-e 's|@statedir[@]|$(localstatedir)/lib/sterna|g' -e 's|@runstatedir[@]|$(runstatedir)|g' \
+		-e '/@modules[@]/{' -e 'r $@.modules' -e 'd' -e '}' $(srcdir)/$@.in > $@.tmp && \
+		rm $@.modules && mv $@.tmp $@
+contrib/sterna.yaml: contrib/sterna.yaml.in
+contrib/systemd/sterna.service: contrib/systemd/sterna.service.in
+contrib/systemd/sterna.sysusers: contrib/systemd/sterna.sysusers.in
+contrib/systemd/sterna.tmpfiles: contrib/systemd/sterna.tmpfiles.in
+
+# A configuration that is there already is the administrator's: the new one lies beside the documents.
+exampledir = $(docdir)/examples
+example_DATA = contrib/sterna.yaml
+
+# Modules are opened by path: libtool's .la files would only lie about.
+install-data-hook:
+	for m in $(module_LTLIBRARIES); do rm -f "$(DESTDIR)$(moduledir)/$${m##*/}"; done
+	$(MKDIR_P) "$(DESTDIR)$(sysconfdir)/sterna" "$(DESTDIR)$(sysusersdir)" "$(DESTDIR)$(tmpfilesdir)"
+	$(INSTALL_DATA) contrib/systemd/sterna.sysusers "$(DESTDIR)$(sysusersdir)/sterna.conf"
+	$(INSTALL_DATA) contrib/systemd/sterna.tmpfiles "$(DESTDIR)$(tmpfilesdir)/sterna.conf"
+	test -e "$(DESTDIR)$(sysconfdir)/sterna/sterna.yaml" || \
+		$(INSTALL) -m 640 contrib/sterna.yaml "$(DESTDIR)$(sysconfdir)/sterna/sterna.yaml"
+uninstall-hook:
+	for m in $(module_LTLIBRARIES); do m=$${m##*/}; rm -f "$(DESTDIR)$(moduledir)/$${m%.la}.so"; done
+	rm -f "$(DESTDIR)$(sysusersdir)/sterna.conf" "$(DESTDIR)$(tmpfilesdir)/sterna.conf"
+	if cmp -s contrib/sterna.yaml "$(DESTDIR)$(sysconfdir)/sterna/sterna.yaml"; then \
+		rm -f "$(DESTDIR)$(sysconfdir)/sterna/sterna.yaml"; fi
+
+EXTRA_DIST += \
+	contrib/example-module/Makefile \
+	contrib/example-module/motd.c \
+	contrib/sterna.yaml.in \
+	contrib/systemd/sterna.service.in \
+	contrib/systemd/sterna.sysusers.in \
+	contrib/systemd/sterna.tmpfiles.in \
+	docs
