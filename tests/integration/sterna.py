@@ -38,19 +38,13 @@ def program(name):
     raise ServerError('%s is not built in %s' % (name, build_dir()))
 
 
-def module_dir():
-    """A folder with every module of the build: make leaves them in the .libs of several folders."""
-    folder = build_dir() / 'loadable'
-    folder.mkdir(exist_ok=True)
-    for source in ('xep', 'modules'):
-        for path in (build_dir() / source).glob('.libs/*.so'):
-            link = folder / path.name
-            if not link.is_symlink():
-                try:
-                    link.symlink_to(path)
-                except FileExistsError:     # another run was faster
-                    pass
-    return folder
+def module_files():
+    """The modules of the build: make leaves them in the .libs of two folders."""
+    return sorted(path for folder in ('xep', 'modules') for path in (build_dir() / folder).glob('.libs/*.so'))
+
+
+def module_names():
+    return [re.sub(r'^xep\d{4}_', '', path.stem) for path in module_files()]
 
 
 def free_ports(count):
@@ -142,11 +136,13 @@ class Server:
                 {'kind': 'c2s', 'address': '127.0.0.1', 'port': self.tls_port, 'tls': 'direct'},
             ],
             'storage': self.storage(),
-            'server': {'workers': 2, 'control': str(self.home / 'control.sock'), 'module_dir': str(module_dir())},
+            'server': {'workers': 2, 'control': str(self.home / 'control.sock'), 
+                       'module_dir': ':'.join(sorted({str(path.parent) for path in module_files()}))},
             'limits': {'connections_per_address': 1000, 'logins_per_address': '1000/s'},
             'auth': {'plain': True, 'iterations': 4096},
             's2s': {'enabled': False},
             'log': {'level': 'debug', 'format': 'text'},
+            'modules': {name: {} for name in module_names()},
         }
         for path, value in options.items():
             merge(tree, path, plain(value) if isinstance(value, str) else value)
