@@ -41,6 +41,7 @@ struct sterna_elem *elem_new(struct arena *a, const char *name, const char *ns)
 {
 	struct sterna_elem *e = arena_zalloc(a, sizeof *e);
 
+	e->arena = a;
 	e->name = arena_strndup(a, name, strlen(name));
 	e->ns = ns_intern(a, ns, strlen(ns));
 	return e;
@@ -50,6 +51,7 @@ struct sterna_elem *elem_add(struct arena *a, struct sterna_elem *parent, const 
 {
 	struct sterna_elem *e = arena_zalloc(a, sizeof *e);
 
+	e->arena = a;
 	e->name = arena_strndup(a, name, strlen(name));
 	e->ns = same(ns, parent->ns) ? parent->ns : ns_intern(a, ns, strlen(ns));
 	elem_append(parent, e);
@@ -71,6 +73,7 @@ void elem_add_text(struct arena *a, struct sterna_elem *e, const char *text, siz
 		return;
 	struct sterna_elem *node = arena_zalloc(a, sizeof *node);
 
+	node->arena = a;
 	node->text = arena_strndup(a, text, len);
 	node->text_len = len;
 	elem_append(e, node);
@@ -132,6 +135,7 @@ static struct sterna_elem *copy_node(struct arena *a, const struct sterna_elem *
 {
 	struct sterna_elem *out = arena_zalloc(a, sizeof *out);
 
+	out->arena = a;
 	if (e->name == NULL) {
 		out->text = arena_strndup(a, e->text, e->text_len);
 		out->text_len = e->text_len;

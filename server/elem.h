@@ -28,6 +28,7 @@ struct sterna_elem {
 	size_t text_len;
 	struct sterna_attr *attrs;
 	struct sterna_elem *parent, *next, *first, *last;
+	struct arena *arena;         /* where it lies */
 };
 
 /* Well-known namespaces: elem_new() and the parser intern these, so that pointers compare equal for

@@ -189,6 +189,11 @@ bool loop_run_tasks(struct loop *l)
 	return any;
 }
 
+void loop_run_deferred(struct loop *l)
+{
+	loop_run_tasks(l);
+}
+
 /* --- mailbox: pushed newest first by anyone, taken whole and turned round by the owner --- */
 
 void loop_post(struct loop *l, struct mail *m)

@@ -50,6 +50,8 @@ struct task {
 void task_init(struct task *t, task_fn *fn, void *arg);
 /** Run t->fn once when the turn ends; queueing it twice is once. Tasks may defer tasks: same turn. */
 void loop_defer(struct loop *l, struct task *t);
+/** What was deferred, now: for an owner that ends. */
+void loop_run_deferred(struct loop *l);
 void loop_undefer(struct loop *l, struct task *t);  /**< not any more; also when not queued */
 
 /* --- mailbox: the one door for other threads --- */

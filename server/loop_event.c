@@ -198,7 +198,6 @@ enum sterna_result loop_new(struct loop **out)
 	e->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (config != NULL) {
 		event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
-		event_config_set_flag(config, EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST);
 		e->events = event_base_new_with_config(config);
 		event_config_free(config);
 	}

@@ -182,7 +182,7 @@ static struct sterna_elem *make_elem(struct xml_parser *p, const char *full, con
 		return NULL;
 	struct sterna_elem *e = arena_alloc(p->arena, sizeof *e + n.local_len + 1);
 
-	*e = (struct sterna_elem){ .name = memcpy(e + 1, n.local, n.local_len + 1), .ns = element_ns(p, &n) };
+	*e = (struct sterna_elem){ .arena = p->arena, .name = memcpy(e + 1, n.local, n.local_len + 1), .ns = element_ns(p, &n) };
 	if (e->ns != (p->at != NULL ? p->at->ns : NS_CLIENT) && !count_ns(p, n.ns_len))
 		return NULL;
 	add_attrs(p, e, atts);
@@ -200,7 +200,7 @@ static void flush_text(struct xml_parser *p)
 
 	memcpy(text, buf_data(&p->text), len);
 	text[len] = '\0';
-	*node = (struct sterna_elem){ .text = text, .text_len = len };
+	*node = (struct sterna_elem){ .arena = p->arena, .text = text, .text_len = len };
 	elem_append(p->at, node);
 	buf_consume(&p->text, len);
 }
