@@ -1,0 +1,81 @@
+/* ack.c - tokens of stanzas whose effects are not committed yet. */
+#include "server/ack.h"
+#include <stdatomic.h>
+#include <stdlib.h>
+#include "server/mem.h"
+#include "server/session.h"
+#include "server/sm.h"
+
+struct ack {
+	struct mail mail;                /* brings the completion home */
+	atomic_uint holds;
+	atomic_bool failed;
+	struct worker *home;
+	struct sterna_session *session;  /* a reference; touched on home only */
+	uint32_t h;
+	int64_t sid;
+};
+
+struct ack *ack_new(struct sterna_session *s, uint32_t h)
+{
+	struct ack *a = xalloc(sizeof *a);
+
+	atomic_init(&a->holds, 1);
+	atomic_init(&a->failed, false);
+	a->home = s->account->worker;
+	a->session = session_ref(s);
+	a->h = h;
+	a->sid = h != 0 && sm_is_resumable(s) ? sm_sid(s) : 0;
+	s->unsettled++;
+	return a;
+}
+
+void ack_hold(struct ack *a)
+{
+	if (a != NULL)
+		atomic_fetch_add_explicit(&a->holds, 1, memory_order_relaxed);
+}
+
+static void complete(struct ack *a)
+{
+	sm_committed(a->session, a->h, !atomic_load(&a->failed));
+	session_unref(&a->session);
+	free(a);
+}
+
+static void on_home(struct mail *m, struct loop *l)
+{
+	(void)l;
+	complete((struct ack *)m);
+}
+
+void ack_done(struct ack **ack, bool ok)
+{
+	struct ack *a = *ack;
+
+	*ack = NULL;
+	if (a == NULL)
+		return;
+	if (!ok)
+		atomic_store(&a->failed, true);
+	if (atomic_fetch_sub_explicit(&a->holds, 1, memory_order_acq_rel) != 1)
+		return;
+	/* Always by mail: whoever is done may stand deep in the account's own code. */
+	a->mail.run = on_home;
+	loop_post(a->home->loop, &a->mail);
+}
+
+uint32_t ack_h(const struct ack *a)
+{
+	return a->h;
+}
+
+int64_t ack_sid(const struct ack *a)
+{
+	return a->sid;
+}
+
+uint32_t ack_row(struct ack *a)
+{
+	return sm_link_row(a->session, a->h);
+}

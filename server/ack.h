@@ -1,0 +1,25 @@
+/* ack.h - the promise behind XEP-0198's <a/>: a token that travels with a stanza and comes back when all of
+ * its effects are committed, on the sender's and the recipient's owner (DESIGN, rule 3).
+ *
+ * Threads: ack_hold() and ack_done() from any worker; the completion runs on the sender's. */
+#ifndef STERNA_ACK_H
+#define STERNA_ACK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct ack;
+struct sterna_session;
+
+/** For the stanza with this inbound number (0: the session has no XEP-0198). Held once by the caller. The
+ *  session counts it as unsettled: its own reads wait until it is not. */
+struct ack *ack_new(struct sterna_session *s, uint32_t h);
+void ack_hold(struct ack *a);                 /**< one more effect is under way; NULL does nothing */
+/** One effect is committed (ok), or its outcome is not known: then the promise is never made. */
+void ack_done(struct ack **a, bool ok);
+/** The sender's inbound number, for the archive's tag. */
+uint32_t ack_h(const struct ack *a);
+int64_t ack_sid(const struct ack *a);          /**< 0: the session has no XEP-0198 */
+uint32_t ack_row(struct ack *a);               /**< the number before it that has a row; this one has one now */
+
+#endif

@@ -1,0 +1,97 @@
+/* registry.h - all loaded modules' tables, sorted for use. A registry never changes: loading a module makes
+ * a new one, each worker takes it up by a mail, and the old one ends when no call uses it any more.
+ * Threads: read-only, the count is atomic. */
+#ifndef STERNA_REGISTRY_H
+#define STERNA_REGISTRY_H
+
+#include <stdatomic.h>
+#include "server/module.h"
+#include "server/server.h"
+
+/** A module in a server. Lives from load to unload. */
+struct module_slot {
+	const struct sterna_module *m;
+	struct sterna_mod *mod;
+	void *handle;                    /* dlopen's; NULL: linked in */
+	_Atomic(void *) config;          /* its options, applied; in config_arena */
+	struct arena *config_arena, *old_config; /* old: workers may still read it */
+	unsigned index;                  /* in slots of workers, accounts, sessions */
+	struct metric_set *metrics;      /* NULL: has none */
+	bool loaded;                     /* load() has succeeded */
+};
+
+struct sterna_mod {
+	struct server *server;
+	struct module_slot *slot;
+	void *data;
+	struct {
+		const char *name;
+		unsigned version;
+		const void *functions;
+	} provides[4];
+	unsigned provide_count;
+};
+
+struct hook_row {
+	const struct module_slot *slot;
+	sterna_fn *fn;
+	unsigned kinds;
+};
+struct iq_row {
+	const struct module_slot *slot;
+	const struct sterna_iq *iq;
+};
+struct element_row {
+	const struct module_slot *slot;
+	const struct sterna_element *element;
+};
+struct life_row {
+	const struct module_slot *slot;
+	const struct sterna_lifecycle *life;
+};
+
+struct registry {
+	atomic_uint refs;
+	struct module_slot **modules;    /* in the order loaded */
+	size_t module_count;
+	unsigned slot_count;
+	struct hook_row *hooks[STERNA_POINTS];
+	size_t hook_count[STERNA_POINTS];
+	unsigned hook_kinds[STERNA_POINTS]; /* which kinds any hook of the stop wants */
+	struct iq_row *iqs;              /* by namespace */
+	size_t iq_count;
+	struct element_row *elements;
+	size_t element_count;
+	struct life_row *lives;
+	size_t life_count;
+};
+
+struct registry *registry_ref(struct registry *r);
+void registry_unref(struct registry **r);
+/** The handler for an IQ of that type, scope bit and payload, or NULL. */
+const struct iq_row *registry_iq(const struct registry *r, unsigned type, unsigned scope, const char *ns,
+	const char *name, const struct module_slot *service);
+const struct element_row *registry_element(const struct registry *r, const char *ns, const char *name);
+/** Does any module know this payload, at any type or scope? Tells "not here" from "never heard of". */
+bool registry_knows(const struct registry *r, const char *ns);
+
+/** Load a module by its descriptor (handle NULL) or by name from the modules' folder.
+ *  @return STERNA_ENOTFOUND no such file; STERNA_EINVAL wrong ABI, bad table, cycle of .after, or bad
+ *          options; all logged */
+enum sterna_result module_load(struct server *s, const char *name) STERNA_CHECKED;
+/** Is all loaded that this module needs? True also if it cannot be read: loading it then says why. */
+bool module_is_ready(const struct server *s, const char *name);
+enum sterna_result module_load_static(struct server *s, const struct sterna_module *m) STERNA_CHECKED;
+/** On the main thread. @return STERNA_EUNAVAILABLE still in use at the deadline: nothing was changed */
+enum sterna_result module_unload(struct server *s, const char *name, unsigned deadline_ms) STERNA_CHECKED;
+/** Its options anew, from the server's configuration. */
+enum sterna_result module_reconfigure(struct server *s, struct module_slot *slot) STERNA_CHECKED;
+struct module_slot *module_find(const struct server *s, const char *name);
+void modules_free(struct server *s);
+/** On its worker: take up a registry. */
+void worker_take_registry(struct worker *w, struct registry *r);
+/** Run the lifecycle rows of an event. */
+void modules_event(struct worker *w, enum sterna_event event, struct account *a, struct sterna_session *s,
+	struct sterna_call *within);
+
+#endif
