@@ -1,0 +1,64 @@
+/* account.h - an account (bare JID) as its owner's worker knows it: roster, sessions, modules' state.
+ *
+ * Loaded from the database when first needed: a stanza for an account that is being loaded waits, in order.
+ * Kept for a while after its last session. Threads: the owning worker's only. */
+#ifndef STERNA_ACCOUNT_H
+#define STERNA_ACCOUNT_H
+
+#include "server/call.h"
+#include "server/roster.h"
+#include "server/server.h"
+
+enum account_state { ACCOUNT_LOADING, ACCOUNT_READY, ACCOUNT_ABSENT, ACCOUNT_FAILED };
+
+struct account {
+	struct worker *worker;
+	struct jid *jid;
+	struct host *host;
+	enum account_state state;
+	bool disabled;
+	bool anonymous;                  /* of a host for ANONYMOUS: lives with its session, stores nothing */
+	bool load_failed;
+	unsigned reads;                  /* of the load, not answered yet */
+	unsigned busy;                   /* calls that hold this account */
+	struct sterna_call *waiting, **waiting_end;
+	size_t waiting_count;
+	struct roster roster;
+	struct sterna_session *sessions;
+	unsigned session_count;
+	unsigned offline_count;          /* messages waiting for the next available session */
+	bool pulling;                    /* they are on their way to one: what comes now waits behind them */
+	int64_t last_logout_us;
+	char *last_status;
+	void **slots;
+	unsigned slot_count;
+	struct account *idle_prev, *idle_next;
+	bool is_idle;
+};
+
+/** The account, being loaded or ready; makes it (and begins the load) if it is not in memory.
+ *  j may be full; its domain is a host of ours with users. */
+struct account *account_get(struct worker *w, const struct jid *j);
+/** For SASL ANONYMOUS: there until its session ends; nothing of it is stored. */
+struct account *account_make_anonymous(struct worker *w, const struct jid *j);
+/** In memory and ready, or NULL; never loads. */
+struct account *account_find(struct worker *w, const char *bare);
+/** Run fn when the account is ready, absent or could not be loaded: now if it is known already, else in the
+ *  order of the calls. The call is account_when's until then. @return false: too many wait; c was not taken */
+bool account_when(struct account *a, struct sterna_call *c, void (*fn)(struct sterna_call *c));
+void account_hold(struct account *a);    /**< not unloaded until released */
+void account_release(struct account *a);
+/** A slot of a module; made zeroed when first asked for. */
+void *account_slot(struct account *a, const struct module_slot *m);
+/** Forget all (worker stops, account deleted). The account has no sessions and no calls. */
+void account_unload(struct account *a);
+/** When its last session has gone: when, and with which words (XEP-0012). */
+void account_save_last(struct account *a);
+void account_trim(struct worker *w);     /**< unload the longest idle ones over the limit */
+
+/** First session of that resource (connected or resumable), or NULL. */
+struct sterna_session *account_session(const struct account *a, const char *resource);
+
+extern const struct db_stmt account_insert, account_delete;
+
+#endif
