@@ -1,0 +1,77 @@
+/* deliver.c - RFC 6121 §8.5 for messages. */
+#include "server/deliver.h"
+#include "server/account.h"
+#include "server/session.h"
+#include "server/sm.h"
+
+static void add_target(struct sterna_call *c, struct sterna_session *s)
+{
+	if (c->targets == NULL)
+		c->targets = arena_alloc(call_arena(c), c->account->session_count * sizeof(struct sterna_session *));
+	c->targets[c->target_count++] = session_ref(s);
+}
+
+/* All non-negative available resources: §8.5.2.1.1 allows that or the most available one; with several
+ * devices, all is what people expect. */
+static void add_available(struct sterna_call *c)
+{
+	for (struct sterna_session *s = c->account->sessions; s != NULL; s = s->next)
+		if (s->available && s->priority >= 0)
+			add_target(c, s);
+}
+
+/* §8.5.3.2.1: to a resource that is not there. */
+static enum deliver_plan plan_no_match(struct sterna_call *c)
+{
+	switch (c->stanza->type) {
+	case MESSAGE_CHAT:
+		add_available(c);
+		return c->target_count > 0 ? PLAN_SESSIONS : PLAN_OFFLINE;
+	case MESSAGE_ERROR:
+	case MESSAGE_HEADLINE:
+		return PLAN_IGNORE;
+	default:
+		return PLAN_REFUSE;
+	}
+}
+
+enum deliver_plan deliver_plan_message(struct sterna_call *c)
+{
+	const char *resource = jid_resource(c->stanza->to);
+
+	if (c->account->pulling && (c->stanza->type == MESSAGE_CHAT || c->stanza->type == MESSAGE_NORMAL))
+		return PLAN_OFFLINE; /* behind the older ones */
+	if (resource != NULL) {
+		struct sterna_session *s = account_session(c->account, resource);
+
+		if (s == NULL)
+			return plan_no_match(c);
+		add_target(c, s);
+		return PLAN_SESSIONS;
+	}
+	switch (c->stanza->type) {
+	case MESSAGE_GROUPCHAT:  /* §8.5.2.1.1 */
+		return PLAN_REFUSE;
+	case MESSAGE_ERROR:
+		return PLAN_IGNORE;
+	case MESSAGE_HEADLINE:
+		add_available(c);
+		return c->target_count > 0 ? PLAN_SESSIONS : PLAN_IGNORE;
+	default:
+		add_available(c);
+		return c->target_count > 0 ? PLAN_SESSIONS : PLAN_OFFLINE;
+	}
+}
+
+void deliver_message(struct sterna_call *c)
+{
+	for (size_t i = 0; i < c->target_count; i++) {
+		struct sterna_session *s = c->targets[i];
+
+		if (s->gone)
+			continue;
+		session_send(s, c->stanza, NULL, c->archive_id);
+		if (s->sm != NULL && c->archive_id != 0)
+			sm_tag_out(s, &c->sm_tags);
+	}
+}

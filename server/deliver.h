@@ -1,0 +1,18 @@
+/* deliver.h - which sessions get a stanza: RFC 6121 §8.5. */
+#ifndef STERNA_DELIVER_H
+#define STERNA_DELIVER_H
+
+#include "server/call.h"
+
+enum deliver_plan {
+	PLAN_SESSIONS,     /* to c->targets */
+	PLAN_OFFLINE,      /* store for later, or refuse where that is not to be had */
+	PLAN_IGNORE,       /* silently */
+	PLAN_REFUSE,       /* <service-unavailable/> */
+};
+/** For a message to c->account: fills c->targets. */
+enum deliver_plan deliver_plan_message(struct sterna_call *c);
+/** Write the message to its targets; their XEP-0198 numbers into c->sm_tags. */
+void deliver_message(struct sterna_call *c);
+
+#endif

@@ -1,0 +1,23 @@
+/* presence.h - who sees whom: RFC 6121 §4. Threads: the worker of the account concerned. */
+#ifndef STERNA_PRESENCE_H
+#define STERNA_PRESENCE_H
+
+#include "server/call.h"
+
+struct account;
+
+/** The session's own presence, without 'to' (§4.2, §4.4, §4.5). */
+void presence_broadcast(struct sterna_call *c);
+/** To someone (§4.6): remember who must hear of the end. */
+void presence_directed(struct sterna_call *c);
+/** Presence has come for c->account: available, unavailable, error, probe. */
+void presence_in(struct sterna_call *c);
+/** The session ends without having said so (§4.5.2). */
+void presence_gone(struct sterna_session *s);
+/** To one contact: the presence of all available sessions (§3.1.6), or that they are unavailable. */
+void presence_show(struct account *a, const struct jid *contact);
+void presence_hide(struct account *a, const struct jid *contact);
+/** A session is back after the process ended: others are told, it is told of others. */
+void presence_refresh(struct sterna_session *s);
+
+#endif

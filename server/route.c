@@ -1,0 +1,433 @@
+/* route.c - the way of a stanza, read from top to bottom:
+ *
+ *   accept   stamp 'from', check the shape                           RFC 6120 §8.1, §8.2.3
+ *   out      the sender's owner: policy, store, copy
+ *   hop      to the recipient's owner: here, another worker, a component, a remote domain
+ *   in       the recipient's owner: policy, store, copy
+ *   answer   the IQ tables; presence and subscriptions               RFC 6121 §3, §4
+ *   deliver  which sessions; none: offline                           RFC 6121 §8
+ *
+ * Refusals, the observers and the release of the stanza follow, once, for every verdict. */
+#include "server/route.h"
+#include <stdlib.h>
+#include <string.h>
+#include "server/account.h"
+#include "server/archive.h"
+#include "server/component.h"
+#include "server/deliver.h"
+#include "server/presence.h"
+#include "server/registry.h"
+#include "server/session.h"
+#include "server/stream.h"
+#include "server/subscription.h"
+
+static void in_account(struct sterna_call *c);
+static void in_host(struct worker *w, struct stanza **st, struct ack *ack, struct host *h);
+
+/* --- refusals --- */
+
+void route_error(struct worker *w, struct stanza *st, enum sterna_condition condition, const char *text)
+{
+	struct stanza *e = stanza_error(st, condition, text, NULL, NULL);
+
+	if (e != NULL)
+		route_hop(w, &e, NULL);
+}
+
+void route_refuse(struct sterna_call *c, enum sterna_condition condition, const char *text)
+{
+	route_error(c->worker, c->stanza, condition, text);
+}
+
+static void reject(struct sterna_call *c)
+{
+	struct stanza *e = stanza_error(c->stanza, c->error.condition, c->error.text, c->error.app_name,
+		c->error.app_ns);
+
+	if (e != NULL)
+		route_hop(c->worker, &e, NULL);
+}
+
+/* --- accept --- */
+
+static bool is_request(const struct stanza *st)
+{
+	return st->type == IQ_GET || st->type == IQ_SET;
+}
+
+/* RFC 6120 §8.2.3: an id always; get and set have exactly one child, a result at most one. */
+static bool iq_shape_ok(const struct stanza *st)
+{
+	const struct sterna_elem *first = elem_first(st->elem);
+
+	if (stanza_id(st) == NULL)
+		return false;
+	switch (st->type) {
+	case IQ_GET:
+	case IQ_SET:
+		return first != NULL && elem_next(first) == NULL;
+	case IQ_RESULT:
+		return first == NULL || elem_next(first) == NULL;
+	case IQ_ERROR:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static bool shape_ok(const struct stanza *st)
+{
+	if (st->kind == STERNA_IQ)
+		return iq_shape_ok(st);
+	return st->type != TYPE_INVALID;
+}
+
+/* --- out: the sender's side --- */
+
+/* A batch of the sender's side is committed on its own; the stanza goes on at once. */
+static void leave(struct sterna_call *c)
+{
+	struct stanza *st = stanza_ref(c->stanza);
+	struct worker *w = c->worker;
+	struct ack *ack = c->ack;
+
+	/* What this side writes does not hold the recipient up; its text is in the batch. From here on the
+	 * stanza is another worker's to change: this call reads it no more. */
+	ack_hold(ack);
+	archive_sent(c);
+	c->left = true;
+	call_finish(c);
+	route_hop(w, &st, ack);
+	ack_done(&ack, true);
+}
+
+static void out_end(struct sterna_call *c, enum sterna_verdict v)
+{
+	struct stanza *st = c->stanza;
+
+	if (v == STERNA_REJECT)
+		reject(c);
+	if (v != STERNA_NEXT) {
+		call_observe(c);
+		call_finish(c);
+		return;
+	}
+	if (st->kind == STERNA_PRESENCE && c->session != NULL && !c->session->gone) {
+		if (st->to == NULL) {
+			presence_broadcast(c);
+			call_observe(c);
+			call_finish(c);
+			return;
+		}
+		if (subscription_is(st->type)) {
+			if (!subscription_out(c)) {
+				call_observe(c);
+				call_finish(c);
+				return;
+			}
+		} else {
+			presence_directed(c);
+		}
+	}
+	leave(c);
+}
+
+void route_from_session(struct sterna_session *s, struct stanza **st, struct ack *ack)
+{
+	struct worker *w = s->account->worker;
+
+	(*st)->trace = worker_trace(w);
+	stanza_set_from(*st, s->jid); /* the one place where a client's 'from' is made: §8.1.2.1 */
+	struct sterna_call *c = call_new(w, st);
+
+	ack_hold(ack);
+	c->ack = ack;
+	c->side = SIDE_OUT;
+	call_set_account(c, s->account);
+	call_set_session(c, s);
+	if (!shape_ok(c->stanza)) {
+		route_refuse(c, STERNA_BAD_REQUEST, NULL);
+		call_finish(c);
+		return;
+	}
+	/* RFC 6121 §5.1: a message, and RFC 6120 §10.3: an IQ without 'to' is for the own account. */
+	if (c->stanza->to == NULL && c->stanza->kind != STERNA_PRESENCE)
+		c->stanza->to = jid_to_bare(s->jid);
+	call_run_hooks(c, STERNA_OUT_POLICY, STERNA_OUT_COPY, out_end);
+}
+
+/* --- hop --- */
+
+struct hop {
+	struct mail mail;
+	struct worker *to;
+	struct stanza *stanza;
+	struct ack *ack;
+};
+
+static void on_hop(struct mail *m, struct loop *l)
+{
+	struct hop *h = (struct hop *)m;
+
+	(void)l;
+	route_hop(h->to, &h->stanza, h->ack);
+	ack_done(&h->ack, true);
+	free(h);
+}
+
+static void hop_to(struct worker *to, struct stanza **st, struct ack *ack)
+{
+	struct hop *h = xalloc(sizeof *h);
+
+	h->mail.run = on_hop;
+	h->to = to;
+	h->stanza = *st;
+	h->ack = ack;
+	ack_hold(ack);
+	*st = NULL;
+	loop_post(to->loop, &h->mail);
+}
+
+void route_hop(struct worker *w, struct stanza **st, struct ack *ack)
+{
+	struct host *h = (*st)->to != NULL ? server_host(w->server, jid_domain((*st)->to)) : NULL;
+
+	if (h == NULL) {
+		if ((*st)->to != NULL)
+			route_error(w, *st, STERNA_REMOTE_SERVER_NOT_FOUND, "this server has no links to other servers");
+		stanza_unref(st);
+		return;
+	}
+	if (h->kind == HOST_COMPONENT) {
+		component_send(w, h, st);
+		return;
+	}
+	if (h->kind == HOST_USERS && jid_local((*st)->to) == NULL) {
+		in_host(w, st, ack, h);
+		return;
+	}
+	struct worker *owner = server_owner(w->server, (*st)->to);
+
+	if (owner != w) {
+		hop_to(owner, st, ack);
+		return;
+	}
+	if (h->kind == HOST_SERVICE) {
+		in_host(w, st, ack, h);
+		return;
+	}
+	struct account *a = account_get(w, (*st)->to);
+	struct sterna_call *c = call_new(w, st);
+
+	ack_hold(ack);
+	c->ack = ack;
+	c->side = SIDE_IN;
+	call_set_account(c, a);
+	if (!account_when(a, c, in_account)) {
+		route_refuse(c, STERNA_RESOURCE_CONSTRAINT, "too much waits for this account");
+		call_finish(c);
+	}
+}
+
+/* --- in: the recipient's side --- */
+
+static void in_end(struct sterna_call *c)
+{
+	call_observe(c);
+	call_finish(c);
+}
+
+static void refuse_and_end(struct sterna_call *c, enum sterna_condition condition)
+{
+	route_refuse(c, condition, NULL);
+	in_end(c);
+}
+
+/* After a handler: exactly one answer. */
+static void answered(struct sterna_call *c, enum sterna_verdict v)
+{
+	if (v == STERNA_REJECT) {
+		reject(c);
+	} else if (!c->replied) {
+		log_error("route", "a handler gave no answer", "module", c->module->m->name, "stanza_id",
+			LOG_UINT(c->stanza->trace));
+		route_refuse(c, STERNA_INTERNAL_SERVER_ERROR, NULL);
+	}
+	in_end(c);
+}
+
+/* An IQ request to an account or host: the tables, by scope from the narrowest. */
+static void answer(struct sterna_call *c, const unsigned *scopes, const struct module_slot *service)
+{
+	const struct sterna_elem *payload = elem_first(c->stanza->elem);
+	const unsigned type = c->stanza->type == IQ_GET ? STERNA_GET : STERNA_SET;
+
+	for (; *scopes != 0; scopes++) {
+		const struct iq_row *row = registry_iq(c->registry, type, *scopes, payload->ns, payload->name, service);
+
+		if (row != NULL) {
+			call_run_handler(c, row->slot, row->iq->fn, answered);
+			return;
+		}
+	}
+	refuse_and_end(c, STERNA_SERVICE_UNAVAILABLE);
+}
+
+static void iq_in(struct sterna_call *c)
+{
+	static const unsigned own[] = { STERNA_OWN_ACCOUNT, STERNA_ANY_ACCOUNT, 0 }, any[] = { STERNA_ANY_ACCOUNT, 0 };
+	const char *resource = jid_resource(c->stanza->to);
+
+	if (resource == NULL) {
+		const bool is_own = jid_bare_equal(c->stanza->from, c->account->jid);
+
+		if (!is_request(c->stanza))
+			in_end(c); /* a result for us: nobody of ours has asked */
+		else if (c->account->state != ACCOUNT_READY)
+			refuse_and_end(c, STERNA_SERVICE_UNAVAILABLE);
+		else
+			answer(c, is_own ? own : any, NULL);
+		return;
+	}
+	struct sterna_session *s = account_session(c->account, resource);
+
+	if (s == NULL) {
+		refuse_and_end(c, STERNA_SERVICE_UNAVAILABLE); /* §8.5.3.2.3 */
+		return;
+	}
+	session_send(s, c->stanza, NULL, 0);
+	in_end(c);
+}
+
+static void message_in(struct sterna_call *c, enum deliver_plan plan)
+{
+	const struct config_limits *limits = &c->worker->server->config->limits;
+
+	switch (plan) {
+	case PLAN_SESSIONS:
+		deliver_message(c);
+		break;
+	case PLAN_OFFLINE:
+		if (!stanza_is_storable(c->stanza))
+			break; /* chat states and their like are of no use later */
+		if (c->account->offline_count >= limits->offline_messages || (c->marks & STERNA_NO_STORE) != 0
+			|| c->account->anonymous) {
+			if ((c->marks & STERNA_NO_STORE) == 0)
+				route_refuse(c, STERNA_SERVICE_UNAVAILABLE, NULL);
+			c->marks |= STERNA_NO_ARCHIVE;
+			break;
+		}
+		c->archive_offline = true;
+		break;
+	case PLAN_REFUSE:
+		c->marks |= STERNA_NO_ARCHIVE;
+		route_refuse(c, STERNA_SERVICE_UNAVAILABLE, NULL);
+		break;
+	case PLAN_IGNORE:
+		c->marks |= STERNA_NO_ARCHIVE;
+		break;
+	}
+	archive_received(c);
+	in_end(c);
+}
+
+static void offline_end(struct sterna_call *c, enum sterna_verdict v)
+{
+	if (v == STERNA_REJECT)
+		reject(c);
+	if (v != STERNA_NEXT)
+		in_end(c);
+	else
+		message_in(c, PLAN_OFFLINE);
+}
+
+static void after_in_hooks(struct sterna_call *c, enum sterna_verdict v)
+{
+	if (v != STERNA_NEXT) {
+		if (v == STERNA_REJECT)
+			reject(c);
+		in_end(c);
+		return;
+	}
+	switch (c->stanza->kind) {
+	case STERNA_MESSAGE:
+		if (c->plan == PLAN_OFFLINE)
+			call_run_hooks(c, STERNA_OFFLINE, STERNA_OFFLINE, offline_end);
+		else
+			message_in(c, c->plan);
+		return;
+	case STERNA_IQ:
+		iq_in(c);
+		return;
+	default:
+		if (subscription_is(c->stanza->type))
+			subscription_in(c);
+		else
+			presence_in(c);
+		in_end(c);
+	}
+}
+
+static void in_account(struct sterna_call *c)
+{
+	if (c->account->state == ACCOUNT_FAILED) {
+		refuse_and_end(c, STERNA_RESOURCE_CONSTRAINT);
+		return;
+	}
+	if (c->account->state == ACCOUNT_ABSENT) {
+		/* The same for a stranger as where there is an account: RFC 6121 §8.5.1. */
+		if (c->stanza->kind == STERNA_PRESENCE)
+			in_end(c);
+		else
+			refuse_and_end(c, STERNA_SERVICE_UNAVAILABLE);
+		return;
+	}
+	if (c->stanza->kind == STERNA_MESSAGE)
+		c->plan = deliver_plan_message(c);
+	call_run_hooks(c, STERNA_IN_POLICY, STERNA_IN_COPY, after_in_hooks);
+}
+
+/* --- the server itself, and services that modules offer --- */
+
+static void host_hooks_end(struct sterna_call *c, enum sterna_verdict v)
+{
+	static const unsigned server[] = { STERNA_SERVER, 0 }, service[] = { STERNA_SERVICE, 0 };
+
+	if (v != STERNA_NEXT) {
+		if (v == STERNA_REJECT)
+			reject(c);
+		in_end(c);
+	} else if (is_request(c->stanza)) {
+		answer(c, c->host->kind == HOST_SERVICE ? service : server,
+			c->host->kind == HOST_SERVICE ? c->host->module : NULL);
+	} else if (c->stanza->kind == STERNA_MESSAGE && c->stanza->type != MESSAGE_ERROR) {
+		refuse_and_end(c, STERNA_SERVICE_UNAVAILABLE);
+	} else {
+		in_end(c);
+	}
+}
+
+static void in_host(struct worker *w, struct stanza **st, struct ack *ack, struct host *h)
+{
+	struct sterna_call *c = call_new(w, st);
+
+	ack_hold(ack);
+	c->ack = ack;
+	c->side = SIDE_IN;
+	c->host = h;
+	call_run_hooks(c, STERNA_IN_POLICY, STERNA_IN_COPY, host_hooks_end);
+}
+
+/* --- what we send ourselves --- */
+
+void route_own(struct worker *w, struct stanza **st, struct account *a, struct ack **ack)
+{
+	struct stanza *s = *st;
+
+	if (a != NULL && (s->from == NULL || (!jid_bare_equal(s->from, a->jid)
+		&& strcmp(jid_full(s->from), jid_domain(a->jid)) != 0)))
+		stanza_set_from(s, a->jid);
+	if (s->trace == 0)
+		s->trace = worker_trace(w);
+	route_hop(w, st, ack != NULL ? *ack : NULL);
+}

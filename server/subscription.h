@@ -1,0 +1,20 @@
+/* subscription.h - subscribe, subscribed, unsubscribe, unsubscribed (RFC 6121 §3), and the roster's pushes. */
+#ifndef STERNA_SUBSCRIPTION_H
+#define STERNA_SUBSCRIPTION_H
+
+#include "server/call.h"
+#include "server/roster.h"
+
+struct account;
+
+bool subscription_is(enum stanza_type t);
+/** The sender's side. @return true: the stanza goes on (bare to bare); false: it ends here */
+bool subscription_out(struct sterna_call *c);
+/** The recipient's side. */
+void subscription_in(struct sterna_call *c);
+/** Requests that nobody has answered yet, to a session that has become available (§3.1.3). */
+void subscription_pending(struct sterna_session *s);
+/** The item has changed: new version, stored in c's batch, pushed to interested sessions after the commit. */
+void roster_changed(struct sterna_call *c, struct account *a, struct roster_item *i);
+
+#endif
