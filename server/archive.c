@@ -1,0 +1,230 @@
+/* archive.c - rows of the account's log, and what waits in it. */
+#include "server/archive.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "server/account.h"
+#include "server/datetime.h"
+#include "server/session.h"
+#include "server/sm.h"
+
+#define NS_DELAY "urn:xmpp:delay"
+
+const struct db_stmt archive_insert = {
+	.name = "archive_insert", .params = "tittiittt",
+	.sql = "INSERT INTO archive (owner, id, peer, resource, flags, kind, sm, origin_id, stanza) "
+	       "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (owner, id) DO NOTHING",
+};
+const struct db_stmt offline_count = {
+	.name = "offline_count", .params = "t", .columns = "i",
+	.sql = "SELECT count(*) FROM archive WHERE owner = $1 AND (flags & 2) <> 0",
+};
+static const struct db_stmt offline_select = {
+	.name = "offline_select", .params = "ti", .columns = "itt",
+	.sql = "SELECT id, stanza, sm FROM archive WHERE owner = $1 AND (flags & 2) <> 0 AND id > $2 "
+	       "ORDER BY id LIMIT 100",
+};
+static const struct db_stmt offline_taken = {
+	.name = "offline_taken", .params = "tit",
+	.sql = "UPDATE archive SET flags = flags & 1, sm = $3 WHERE owner = $1 AND id = $2",
+};
+static const struct db_stmt offline_taken_all = {
+	.name = "offline_taken_all", .params = "t",
+	.sql = "UPDATE archive SET flags = flags & 1 WHERE owner = $1 AND (flags & 2) <> 0",
+};
+static const struct db_stmt mark_offline = {
+	.name = "archive_mark_offline", .params = "ti",
+	.sql = "UPDATE archive SET flags = flags | 2 WHERE owner = $1 AND id = $2",
+};
+static const struct db_stmt drop_hidden = {
+	.name = "archive_drop_hidden", .params = "ti",
+	.sql = "DELETE FROM archive WHERE owner = $1 AND id = $2 AND flags = 0",
+};
+
+int64_t archive_id(struct sterna_call *c)
+{
+	if (c->archive_id == 0)
+		c->archive_id = worker_next_id(c->worker);
+	return c->archive_id;
+}
+
+/* XEP-0359: the sender's own id, so that a repetition can be recognised. */
+static const char *origin_id(const struct stanza *st)
+{
+	const struct sterna_elem *e = elem_child(st->elem, "origin-id", "urn:xmpp:sid:0");
+
+	return e != NULL ? elem_attr(e, "id") : NULL;
+}
+
+static void put(struct sterna_call *c, int64_t flags, const struct jid *peer)
+{
+	struct buf text = BUF_INIT;
+
+	stanza_write_stored(&text, c->stanza);
+	db_batch_add(call_batch(c), &archive_insert, (const struct db_value[]){
+		db_text(jid_bare(c->account->jid)), DB_INT(archive_id(c)), db_text(jid_bare(peer)),
+		db_text(jid_resource(peer)), DB_INT(flags), DB_INT(c->stanza->type),
+		db_textn(buf_len(&c->sm_tags) > 0 ? buf_data(&c->sm_tags) : NULL, buf_len(&c->sm_tags)),
+		db_text(origin_id(c->stanza)), db_textn(buf_data(&text), buf_len(&text)) });
+	buf_release(&text);
+}
+
+static bool to_self(const struct sterna_call *c)
+{
+	return c->stanza->to == NULL || jid_bare_equal(c->stanza->from, c->stanza->to);
+}
+
+void archive_sent(struct sterna_call *c)
+{
+	if (c->stanza->kind != STERNA_MESSAGE || c->account->anonymous || (c->marks & STERNA_ARCHIVE) == 0
+		|| (c->marks & (STERNA_NO_ARCHIVE | STERNA_NO_STORE)) != 0 || to_self(c))
+		return;
+	sm_tag_in(c->ack, &c->sm_tags);
+	put(c, ARCHIVE_SHOWN, c->stanza->to);
+}
+
+void archive_received(struct sterna_call *c)
+{
+	int64_t flags = 0;
+
+	if (c->stanza->kind != STERNA_MESSAGE || c->account->anonymous)
+		return;
+	if ((c->marks & STERNA_ARCHIVE) != 0 && (c->marks & (STERNA_NO_ARCHIVE | STERNA_NO_STORE)) == 0)
+		flags |= ARCHIVE_SHOWN;
+	if (c->archive_offline)
+		flags |= ARCHIVE_OFFLINE;
+	if (flags == 0 && (buf_len(&c->sm_tags) == 0 || (c->marks & STERNA_NO_STORE) != 0))
+		return;
+	if (to_self(c))
+		sm_tag_in(c->ack, &c->sm_tags);
+	put(c, flags, c->stanza->from);
+	if (c->archive_offline)
+		c->account->offline_count++;
+}
+
+void archive_mark_offline(struct db_batch *b, const char *owner, int64_t id)
+{
+	db_batch_add(b, &mark_offline, (const struct db_value[]){ db_text(owner), DB_INT(id) });
+}
+
+/* --- what waits --- */
+
+struct pull {
+	struct account *account;         /* held */
+	struct sterna_session *session;
+	int64_t after;
+};
+
+static void pull_more(struct pull *p);
+
+static void pull_end(struct pull *p)
+{
+	struct account *a = p->account;
+
+	a->pulling = false;
+	session_unref(&p->session);
+	free(p);
+	account_release(a);
+}
+
+/* XEP-0203 §4, XEP-0160 §3: the time at which we took it. */
+static void add_delay(struct stanza *st, const struct account *a, int64_t id)
+{
+	char stamp[DATETIME_SIZE];
+	struct sterna_elem *delay = elem_add(st->arena, st->elem, "delay", NS_DELAY);
+
+	datetime_format(id_time_us(id), stamp);
+	elem_set_attr(st->arena, delay, "from", jid_domain(a->jid));
+	elem_set_attr(st->arena, delay, "stamp", stamp);
+	elem_add_text(st->arena, delay, "Offline Storage", 15);
+}
+
+static bool deliver_row(struct pull *p, struct db_batch *b, const struct db_rows *rows, size_t n)
+{
+	struct sterna_session *s = p->session;
+	const int64_t id = db_int(rows, n, 0);
+	size_t len = 0;
+	const char *text = db_str(rows, n, 1, &len);
+	struct arena *arena = arena_new(1024 + len);
+	struct sterna_elem *e = NULL;
+	struct stanza *st = NULL;
+	struct buf tags = BUF_INIT;
+
+	p->after = id;
+	if (text == NULL || xml_parse(arena, text, len, &e) != STERNA_OK || stanza_new(&arena, e, &st) != STERNA_OK) {
+		arena_free(&arena);
+		log_error("offline", "a stored message cannot be read", "owner", jid_bare(s->jid), "id", LOG_INT(id));
+		return false;
+	}
+	const char *old = db_str(rows, n, 2, NULL);
+
+	add_delay(st, s->account, id);
+	session_send(s, st, NULL, id);
+	stanza_unref(&st);
+	/* Only what tells about the sender's own counting stays of the old tags. */
+	if (old != NULL)
+		sm_keep_in_tags(old, &tags);
+	if (s->sm != NULL)
+		sm_tag_out(s, &tags);
+	db_batch_add(b, &offline_taken, (const struct db_value[]){ db_text(jid_bare(s->jid)), DB_INT(id),
+		db_textn(buf_len(&tags) > 0 ? buf_data(&tags) : NULL, buf_len(&tags)) });
+	if (s->sm == NULL)
+		db_batch_add(b, &drop_hidden, (const struct db_value[]){ db_text(jid_bare(s->jid)), DB_INT(id) });
+	buf_release(&tags);
+	return true;
+}
+
+static void on_pulled(void *arg, enum sterna_result rc, const struct db_rows *rows)
+{
+	struct pull *p = arg;
+	struct sterna_session *s = p->session;
+
+	if (rc != STERNA_OK || s->gone || s->account == NULL || !s->available) {
+		pull_end(p);
+		return;
+	}
+	const size_t count = db_rows_count(rows);
+	struct db_batch *b = db_batch_new(s->account->worker->db);
+
+	for (size_t n = 0; n < count; n++) {
+		deliver_row(p, b, rows, n);
+		if (s->account->offline_count > 0)
+			s->account->offline_count--;
+	}
+	db_batch_commit(&b, NULL, NULL);
+	/* What came meanwhile was stored behind these, so that the order holds: go on until nothing is left. */
+	if (count == 0)
+		pull_end(p);
+	else
+		pull_more(p);
+}
+
+static void pull_more(struct pull *p)
+{
+	db_read(p->account->worker->db, &offline_select,
+		(const struct db_value[]){ db_text(jid_bare(p->session->jid)), DB_INT(p->after) }, on_pulled, p);
+}
+
+void offline_deliver(struct sterna_session *s)
+{
+	if (s->account->offline_count == 0 || s->account->pulling)
+		return;
+	struct pull *p = xalloc(sizeof *p);
+
+	p->account = s->account;
+	p->session = session_ref(s);
+	p->account->pulling = true;
+	account_hold(p->account);
+	pull_more(p);
+}
+
+void offline_forget(struct sterna_session *s)
+{
+	if (s->account->offline_count == 0)
+		return;
+	struct db_batch *b = db_batch_new(s->account->worker->db);
+
+	s->account->offline_count = 0;
+	db_batch_add(b, &offline_taken_all, (const struct db_value[]){ db_text(jid_bare(s->jid)) });
+	db_batch_commit(&b, NULL, NULL);
+}

@@ -1,0 +1,31 @@
+/* archive.h - the one log of an account: what was said, what waits for the next available session, and under
+ * which XEP-0198 numbers it went out and came in. Rows are immutable but for flags and tags.
+ *
+ * A row's flags: ARCHIVE_SHOWN: part of the archive that XEP-0313 shows; ARCHIVE_OFFLINE: waits for the
+ * next available session. Its tags (column sm): "i<sid>:<h>" this was the h-th stanza that session sent us;
+ * "o<sid>:<n>" it was the n-th we sent to that session. After a crash they tell what each side has seen. */
+#ifndef STERNA_ARCHIVE_H
+#define STERNA_ARCHIVE_H
+
+#include "server/call.h"
+
+enum { ARCHIVE_SHOWN = 1, ARCHIVE_OFFLINE = 2 };
+
+/** The id under which c's stanza is (to be) stored for c->account. */
+int64_t archive_id(struct sterna_call *c);
+/** At the end of the sender's side: the row of what c->account sent, if it is to be archived. */
+void archive_sent(struct sterna_call *c);
+/** At the end of the recipient's side, after delivery: the row, if archive, offline or a session's
+ *  XEP-0198 queue needs one. */
+void archive_received(struct sterna_call *c);
+
+/** Deliver what waits to a session that has become available, oldest first, with <delay/> (XEP-0203). */
+void offline_deliver(struct sterna_session *s);
+/** Forget that anything waits: the session has read the archive itself. */
+void offline_forget(struct sterna_session *s);
+/** Turn a row back into one that waits: a session ended without acknowledging it. */
+void archive_mark_offline(struct db_batch *b, const char *owner, int64_t id);
+
+extern const struct db_stmt archive_insert, offline_count;
+
+#endif

@@ -1,0 +1,326 @@
+/* sm.c - XEP-0198: numbers, the queue of what is not acknowledged, acks in time. */
+#include "server/sm.h"
+#include <stdlib.h>
+#include <string.h>
+#include "server/archive.h"
+#include "server/route.h"
+#include "server/sm_impl.h"
+#include "server/stream.h"
+
+enum { REQUEST_EVERY = 5 }; /* an <r/> after so many stanzas: small queues without much traffic */
+
+struct sm *sm_new(struct sterna_session *s)
+{
+	struct sm *m = xalloc(sizeof *m);
+
+	m->sid = worker_next_id(s->account->worker);
+	m->position = m->sid;
+	timer_init(&m->expiry, s->account->worker->loop, sm_on_expiry, s);
+	s->sm = m;
+	return m;
+}
+
+void sm_clear(struct sm *m)
+{
+	for (size_t i = 0; i < m->count; i++) {
+		stanza_unref(&sm_at(m, i)->stanza);
+		jid_unref(&sm_at(m, i)->to);
+	}
+	free(m->queue);
+	m->queue = NULL;
+	m->head = m->count = m->size = m->bytes = 0;
+}
+
+void sm_free(struct sterna_session *s)
+{
+	struct sm *m = s->sm;
+
+	if (m == NULL)
+		return;
+	timer_cancel(&m->expiry);
+	sm_clear(m);
+	free(m->pending);
+	free(m->taken);
+	free(m);
+	s->sm = NULL;
+}
+
+int64_t sm_sid(const struct sterna_session *s)
+{
+	return s->sm != NULL ? s->sm->sid : 0;
+}
+
+bool sm_is_resumable(const struct sterna_session *s)
+{
+	return s->sm != NULL && s->sm->resumable && s->sm->stored;
+}
+
+size_t sm_unacked(const struct sterna_session *s)
+{
+	return s->sm != NULL ? s->sm->count : 0;
+}
+
+/* --- in --- */
+
+uint32_t sm_count_in(struct sterna_session *s)
+{
+	struct sm *m = s->sm;
+
+	m->h_in++;
+	if (m->pending_count == m->pending_size) {
+		m->pending_size = m->pending_size > 0 ? m->pending_size * 2 : 8;
+		m->pending = xrealloc(m->pending, m->pending_size * sizeof *m->pending);
+	}
+	m->pending[m->pending_count].h = m->h_in;
+	m->pending[m->pending_count++].done = false;
+	return m->h_in;
+}
+
+bool sm_was_taken(struct sterna_session *s, uint32_t h)
+{
+	for (size_t i = 0; i < s->sm->taken_count; i++)
+		if (s->sm->taken[i] == h)
+			return true;
+	return false;
+}
+
+static void settle(struct sterna_session *s, uint32_t h, bool ok)
+{
+	struct sm *m = s->sm;
+	size_t n = 0;
+
+	if (!ok)
+		m->broken = true;
+	for (size_t i = 0; i < m->pending_count; i++)
+		if (m->pending[i].h == h)
+			m->pending[i].done = ok;
+	while (n < m->pending_count && m->pending[n].done)
+		m->h_committed = m->pending[n++].h;
+	m->pending_count -= n;
+	memmove(m->pending, m->pending + n, m->pending_count * sizeof *m->pending);
+	/* Rows of the chain speak for themselves. */
+	if ((int32_t)(m->h_committed - m->h_row) >= 0 && (int32_t)(m->h_row - m->h_durable) > 0)
+		m->h_durable = m->h_row;
+	sm_try_answer(s);
+}
+
+void sm_committed(struct sterna_session *s, uint32_t h, bool ok)
+{
+	if (s->unsettled > 0)
+		s->unsettled--;
+	if (s->unsettled == 0)
+		session_settled(s);
+	if (s->stream != NULL && s->unsettled < s->account->worker->server->config->limits.uncommitted_stanzas / 2)
+		stream_release(s->stream, HOLD_COMMIT);
+	if (s->sm != NULL && !s->gone && h != 0)
+		settle(s, h, ok);
+}
+
+void sm_committed_now(struct sterna_session *s, uint32_t h)
+{
+	settle(s, h, true);
+}
+
+uint32_t sm_sent(const struct sterna_session *s)
+{
+	return s->sm->out;
+}
+
+uint32_t sm_link_row(struct sterna_session *s, uint32_t h)
+{
+	const uint32_t before = s->sm->h_row;
+
+	s->sm->h_row = h;
+	return before;
+}
+
+static void send_ack(struct sterna_session *s, uint32_t h)
+{
+	char text[64];
+	const int n = snprintf(text, sizeof text, "<a xmlns='" NS_SM "' h='%u'/>", h);
+
+	if (s->stream != NULL)
+		stream_write(s->stream, text, (size_t)n);
+}
+
+void sm_try_answer(struct sterna_session *s)
+{
+	struct sm *m = s->sm;
+
+	if (m->resuming != NULL && m->pending_count == 0) {
+		struct stream *st = m->resuming;
+
+		m->resuming = NULL;
+		m->resume_done(st, s, NULL, m->h_committed);
+		return;
+	}
+	if (!m->asking || (int32_t)(m->h_committed - m->asked) < 0)
+		return;
+	if (m->resumable && (int32_t)(m->h_durable - m->h_committed) < 0) {
+		sm_store(s); /* comes back here */
+		return;
+	}
+	m->asking = false;
+	send_ack(s, m->h_committed);
+}
+
+void sm_on_request(struct sterna_session *s)
+{
+	s->sm->asked = s->sm->h_in;
+	s->sm->asking = true;
+	sm_try_answer(s);
+}
+
+/* --- out --- */
+
+void sm_append(struct sm *m, struct stanza *st, const struct jid *to, int64_t archive_id)
+{
+	if (m->count == m->size) {
+		const size_t size = m->size > 0 ? m->size * 2 : 8;
+		struct sm_entry *queue = xalloc(size * sizeof *queue);
+
+		for (size_t i = 0; i < m->count; i++)
+			queue[i] = *sm_at(m, i);
+		free(m->queue);
+		m->queue = queue;
+		m->head = 0;
+		m->size = size;
+	}
+	const size_t bytes = arena_size(st->arena);
+
+	m->queue[(m->head + m->count++) % m->size] = (struct sm_entry){
+		stanza_ref(st), jid_ref(to), archive_id, ++m->out, (uint32_t)bytes };
+	m->bytes += bytes;
+}
+
+bool sm_push(struct sterna_session *s, struct stanza *st, const struct jid *to, int64_t archive_id)
+{
+	struct sm *m = s->sm;
+	const struct config_limits *limits = &s->account->worker->server->config->limits;
+
+	if (!m->enabled)
+		return true;
+	sm_append(m, st, to, archive_id);
+	return m->count <= limits->sm_queue_count && m->bytes <= limits->sm_queue_bytes.bytes;
+}
+
+void sm_drop_acked(struct sm *m, uint32_t h)
+{
+	while (m->count > 0 && (int32_t)(h - m->acked) > 0) {
+		struct sm_entry *e = sm_at(m, 0);
+
+		m->bytes -= e->size;
+		stanza_unref(&e->stanza);
+		jid_unref(&e->to);
+		m->head = (m->head + 1) % m->size;
+		m->count--;
+		m->acked++;
+	}
+	if (m->count == 0) {
+		free(m->queue);
+		m->queue = NULL;
+		m->head = m->size = 0;
+	}
+}
+
+/* §5: more than was sent is an error; modulo 2^32. */
+bool sm_on_ack(struct sterna_session *s, uint32_t h)
+{
+	struct sm *m = s->sm;
+
+	if (h - m->acked > m->out - m->acked)
+		return false;
+	sm_drop_acked(m, h);
+	return true;
+}
+
+void sm_request(struct sterna_session *s)
+{
+	struct sm *m = s->sm;
+
+	if (s->stream == NULL || !m->enabled || m->count == 0 || m->out - m->request_at < REQUEST_EVERY)
+		return;
+	m->request_at = m->out;
+	stream_write(s->stream, "<r xmlns='" NS_SM "'/>", sizeof("<r xmlns='" NS_SM "'/>") - 1);
+}
+
+void sm_replay(struct sterna_session *s)
+{
+	struct sm *m = s->sm;
+
+	for (size_t i = 0; i < m->count; i++)
+		stream_send(s->stream, sm_at(m, i)->stanza, sm_at(m, i)->to);
+	m->request_at = m->out - REQUEST_EVERY;
+	sm_request(s);
+}
+
+/* --- tags --- */
+
+void sm_tag_out(struct sterna_session *s, struct buf *tags)
+{
+	if (s->sm->enabled && s->sm->resumable)
+		buf_addf(tags, "o%lld:%u;", (long long)s->sm->sid, s->sm->out);
+}
+
+void sm_tag_in(struct ack *a, struct buf *tags)
+{
+	if (a == NULL || ack_sid(a) == 0)
+		return;
+	buf_addf(tags, "i%lld:%u:%u;", (long long)ack_sid(a), ack_h(a), ack_row(a));
+}
+
+void sm_keep_in_tags(const char *old, struct buf *tags)
+{
+	while (*old != '\0') {
+		const size_t n = strcspn(old, ";") + 1;
+
+		if (*old == 'i')
+			buf_add(tags, old, n);
+		old += n;
+	}
+}
+
+/* --- the end --- */
+
+void sm_on_expiry(struct timer *t, void *arg)
+{
+	(void)t;
+	session_end(arg);
+}
+
+void sm_detached(struct sterna_session *s)
+{
+	timer_set(&s->sm->expiry, s->sm->timeout_us);
+	sm_store(s);
+}
+
+/* What was sent and never acknowledged: messages that have a row wait for the next session; others, and
+ * requests, go back to their sender (XEP-0198 §5, RFC 6121 §8). */
+void sm_end(struct sterna_session *s)
+{
+	struct sm *m = s->sm;
+	struct worker *w = s->account->worker;
+	struct db_batch *b = db_batch_new(w->db);
+
+	for (size_t i = 0; i < m->count; i++) {
+		struct sm_entry *e = sm_at(m, i);
+
+		if (e->archive_id != 0 && e->stanza->kind == STERNA_MESSAGE && stanza_is_storable(e->stanza)) {
+			archive_mark_offline(b, jid_bare(s->jid), e->archive_id);
+			s->account->offline_count++;
+		} else if (e->stanza->kind == STERNA_IQ) {
+			route_error(w, e->stanza, STERNA_SERVICE_UNAVAILABLE, NULL);
+		}
+	}
+	sm_forget(s, b);
+	if (db_batch_count(b) > 0)
+		db_batch_commit(&b, NULL, NULL);
+	else
+		db_batch_drop(&b);
+	/* Others of the account may take them at once. */
+	for (struct sterna_session *o = s->account->sessions; o != NULL; o = o->next)
+		if (o != s && !o->gone && o->available && o->priority >= 0) {
+			offline_deliver(o);
+			break;
+		}
+}

@@ -1,0 +1,79 @@
+/* sm.h - stream management (XEP-0198 1.6): counting, acknowledgements that are promises, resumption after a
+ * cut and after the death of the process.
+ *
+ * What is durable: sm_session has a row per resumable session; the archive's rows carry tags (archive.h):
+ *   "i<sid>:<h>:<p>"  this was the h-th stanza we took from that session; the one before it with a row was p
+ *   "o<sid>:<n>"      it was the n-th stanza we sent to it
+ * A sender's row commits together with the recipient's. So after a crash the unbroken chain of i-tags says what
+ * was taken, and the o-tags above the client's own count say what it still lacks; stanzas without a row make
+ * the row of sm_session be written before the <a/> that covers them.
+ * Threads: the account's owner. */
+#ifndef STERNA_SM_H
+#define STERNA_SM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "server/ack.h"
+#include "server/buf.h"
+#include "server/db.h"
+
+struct account;
+struct jid;
+struct sterna_session;
+struct stanza;
+struct stream;
+struct worker;
+
+#define NS_SM "urn:xmpp:sm:3"
+
+/** <enable/>: max_s is what the client wishes, 0: no wish. Answers <enabled/> or <failed/> on the stream when the
+ *  session's row is committed. */
+void sm_enable(struct sterna_session *s, bool resume, uint32_t max_s);
+/** <resume previd h/> on an authenticated stream without a session. done() gets the session, bound to the
+ *  stream, or NULL and the condition for <failed/>; perhaps later. */
+typedef void sm_resume_fn(struct stream *st, struct sterna_session *s, const char *condition, uint32_t h);
+void sm_resume(struct account *a, struct stream *st, const char *previd, uint32_t h, sm_resume_fn *done);
+/** After <resumed/> was written: send again what the client lacks. */
+void sm_replay(struct sterna_session *s);
+
+/** A stanza has come in: its number. */
+uint32_t sm_count_in(struct sterna_session *s);
+/** Was this number taken before a crash already? Then it is a repetition of what is stored. */
+bool sm_was_taken(struct sterna_session *s, uint32_t h);
+/** All effects of the h-th stanza are committed (ok), or it will never be known. */
+void sm_committed(struct sterna_session *s, uint32_t h, bool ok);
+/** The h-th stanza gets a row: the number of the one before it that has one. */
+uint32_t sm_link_row(struct sterna_session *s, uint32_t h);
+/** Ask for an acknowledgement now and then. */
+void sm_request(struct sterna_session *s);
+void sm_committed_now(struct sterna_session *s, uint32_t h);  /**< it had no effects */
+uint32_t sm_sent(const struct sterna_session *s);
+/** The id to resume it with: what <enabled/> said. */
+void sm_id(const struct sterna_session *s, char out[64]);
+/** <r/>; <a h/>. @return false: h is more than was sent (stream error undefined-condition, §5) */
+void sm_on_request(struct sterna_session *s);
+bool sm_on_ack(struct sterna_session *s, uint32_t h);
+
+/** A stanza goes out: queued until acknowledged. @return false: over the limit, the session must end */
+bool sm_push(struct sterna_session *s, struct stanza *st, const struct jid *to, int64_t archive_id);
+/** Tags for the archive's row of the stanza just pushed, or just taken. */
+void sm_tag_out(struct sterna_session *s, struct buf *tags);
+void sm_tag_in(struct ack *a, struct buf *tags);
+void sm_keep_in_tags(const char *old, struct buf *tags);
+
+int64_t sm_sid(const struct sterna_session *s);      /**< 0 without */
+bool sm_is_resumable(const struct sterna_session *s);
+/** The connection was lost: the time runs. */
+void sm_detached(struct sterna_session *s);
+/** For good: what is unacknowledged goes offline, or back to its sender. */
+void sm_end(struct sterna_session *s);
+void sm_free(struct sterna_session *s);
+/** What must survive (presence, flags) has changed. */
+void sm_save(struct sterna_session *s);
+size_t sm_unacked(const struct sterna_session *s);
+
+/** When an account is loaded: its sessions of before the crash. Two reads; done(a) when they are there. */
+void sm_load(struct account *a, void (*done)(struct account *a, bool ok));
+extern const struct db_stmt sm_delete_all;
+
+#endif

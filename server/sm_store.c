@@ -1,0 +1,413 @@
+/* sm_store.c - XEP-0198: what survives the process, and resumption. */
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+#include "server/sm_impl.h"
+#include "server/stream.h"
+
+static const struct db_stmt sm_put = {
+	.name = "sm_put", .params = "ittbiiitii",
+	.sql = "INSERT INTO sm_session (sid, owner, resource, token_hash, position, acked_out, h_in, state, created, "
+	       "expires) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (sid) DO UPDATE SET "
+	       "position = excluded.position, acked_out = excluded.acked_out, h_in = excluded.h_in, "
+	       "state = excluded.state, expires = excluded.expires",
+};
+static const struct db_stmt sm_delete = {
+	.name = "sm_delete", .params = "i", .sql = "DELETE FROM sm_session WHERE sid = $1",
+};
+const struct db_stmt sm_delete_all = {
+	.name = "sm_delete_all", .params = "t", .sql = "DELETE FROM sm_session WHERE owner = $1",
+};
+static const struct db_stmt sm_select = {
+	.name = "sm_select", .params = "t", .columns = "itbiiitii",
+	.sql = "SELECT sid, resource, token_hash, position, acked_out, h_in, state, created, expires FROM sm_session "
+	       "WHERE owner = $1 ORDER BY sid",
+};
+static const struct db_stmt sm_retag = {
+	.name = "sm_retag", .params = "titt",
+	.sql = "UPDATE archive SET sm = replace(sm, $3, $4) WHERE owner = $1 AND id = $2",
+};
+static const struct db_stmt sm_rows = {
+	.name = "sm_rows", .params = "ti", .columns = "itti",
+	.sql = "SELECT id, sm, stanza, flags FROM archive WHERE owner = $1 AND id > $2 AND sm IS NOT NULL ORDER BY id",
+};
+
+/* --- what is kept of a session: presence, roster interest, what modules keep --- */
+
+static char *state_of(const struct sterna_session *s)
+{
+	json_t *o = json_object();
+	struct buf text = BUF_INIT;
+
+	if (s->presence != NULL) {
+		stanza_write_stored(&text, s->presence);
+		json_object_set_new(o, "presence", json_string(buf_str(&text)));
+		buf_release(&text);
+	}
+	json_object_set_new(o, "interested", json_boolean(s->interested));
+	json_object_set_new(o, "timeout", json_integer((json_int_t)s->sm->timeout_us));
+	if (s->kept != NULL)
+		json_object_set(o, "kept", s->kept);
+	char *out = json_dumps(o, JSON_COMPACT);
+
+	json_decref(o);
+	return out;
+}
+
+static void set_state(struct sterna_session *s, const char *text)
+{
+	json_t *o = text != NULL ? json_loads(text, 0, NULL) : NULL;
+	const char *presence = json_string_value(json_object_get(o, "presence"));
+
+	s->interested = json_is_true(json_object_get(o, "interested"));
+	s->sm->timeout_us = (uint64_t)json_integer_value(json_object_get(o, "timeout"));
+	if (json_is_object(json_object_get(o, "kept")))
+		s->kept = json_incref(json_object_get(o, "kept"));
+	if (presence != NULL) {
+		struct arena *a = arena_new(1024);
+		struct sterna_elem *e = NULL;
+
+		if (xml_parse(a, presence, strlen(presence), &e) == STERNA_OK
+			&& stanza_new(&a, e, &s->presence) == STERNA_OK) {
+			const char *priority = elem_child_text(s->presence->arena, e, "priority");
+
+			s->available = true;
+			s->priority = priority != NULL ? atoi(priority) : 0;
+		}
+		arena_free(&a);
+	}
+	json_decref(o);
+}
+
+/* --- storing --- */
+
+struct saving {
+	struct sterna_session *session;
+	uint32_t h;
+};
+
+static void on_saved(void *arg, enum sterna_result rc, const struct db_rows *rows)
+{
+	struct saving *v = arg;
+	struct sterna_session *s = v->session;
+	struct sm *m = s->sm;
+
+	(void)rows;
+	if (m != NULL && !s->gone) {
+		m->saving = false;
+		if (rc == STERNA_OK) {
+			m->stored = true;
+			if ((int32_t)(v->h - m->h_durable) > 0)
+				m->h_durable = v->h;
+		}
+		if (m->save_again) {
+			m->save_again = false;
+			sm_store(s);
+		} else if (rc == STERNA_OK) {
+			sm_try_answer(s);
+		}
+	}
+	session_unref(&v->session);
+	free(v);
+}
+
+void sm_store(struct sterna_session *s)
+{
+	struct sm *m = s->sm;
+	struct worker *w = s->account->worker;
+
+	if (!m->resumable)
+		return;
+	if (m->saving) {
+		m->save_again = true;
+		return;
+	}
+	/* Recovery may skip rows that nobody lacks: none is pending, none unacknowledged. */
+	if (m->pending_count == 0 && m->count == 0)
+		m->position = worker_next_id(w);
+	struct saving *v = xalloc(sizeof *v);
+	struct db_batch *b = db_batch_new(w->db);
+	char *state = state_of(s);
+
+	v->session = session_ref(s);
+	v->h = m->h_committed;
+	m->saving = true;
+	db_batch_add(b, &sm_put, (const struct db_value[]){
+		DB_INT(m->sid), db_text(jid_bare(s->jid)), db_text(jid_resource(s->jid)),
+		DB_BLOB(m->token_hash, sizeof m->token_hash), DB_INT(m->position), DB_INT(m->acked),
+		DB_INT(m->h_committed), db_text(state), DB_INT(s->bound_us),
+		DB_INT(s->stream == NULL ? loop_wall_us(w->loop) + (int64_t)m->timeout_us : 0) });
+	db_batch_commit(&b, on_saved, v);
+	free(state);
+}
+
+void sm_save(struct sterna_session *s)
+{
+	if (s->sm != NULL && s->sm->resumable && !s->gone)
+		sm_store(s);
+}
+
+void sm_forget(struct sterna_session *s, struct db_batch *b)
+{
+	if (s->sm->resumable)
+		db_batch_add(b, &sm_delete, (const struct db_value[]){ DB_INT(s->sm->sid) });
+}
+
+/* --- enabling --- */
+
+/* "<sid>.<secret>": the secret is stored as a hash only. */
+static void make_secret(struct sterna_session *s)
+{
+	worker_token(s->account->worker, s->sm->secret);
+	EVP_Digest(s->sm->secret, 32, s->sm->token_hash, NULL, EVP_sha256(), NULL);
+}
+
+void sm_id(const struct sterna_session *s, char out[64])
+{
+	snprintf(out, 64, "%" PRIx64 ".%s", (uint64_t)s->sm->sid, s->sm->secret);
+}
+
+void sm_enable(struct sterna_session *s, bool resume, uint32_t max_s)
+{
+	const struct config_limits *limits = &s->account->worker->server->config->limits;
+	const uint64_t most = (uint64_t)limits->sm_resume_time.us;
+	struct sm *m = sm_new(s);
+	char id[64], text[256];
+	int n;
+
+	m->resumable = resume && most > 0 && !s->account->anonymous;
+	m->timeout_us = max_s > 0 && (uint64_t)max_s * 1000000 < most ? (uint64_t)max_s * 1000000 : most;
+	m->enabled = true;
+	if (m->resumable) {
+		make_secret(s);
+		sm_id(s, id);
+		n = snprintf(text, sizeof text, "<enabled xmlns='" NS_SM "' resume='true' id='%s' max='%u'/>", id,
+			(unsigned)(m->timeout_us / 1000000));
+	} else {
+		n = snprintf(text, sizeof text, "<enabled xmlns='" NS_SM "'/>");
+	}
+	stream_write(s->stream, text, (size_t)n);
+	sm_store(s);
+}
+
+/* --- resuming --- */
+
+static struct sterna_session *find(struct account *a, const char *previd)
+{
+	unsigned char hash[32];
+	char *dot = NULL;
+	const uint64_t sid = strtoull(previd, &dot, 16);
+
+	if (dot == NULL || *dot != '.' || strlen(dot + 1) != 32)
+		return NULL;
+	EVP_Digest(dot + 1, 32, hash, NULL, EVP_sha256(), NULL);
+	for (struct sterna_session *s = a->sessions; s != NULL; s = s->next)
+		if (s->sm != NULL && s->sm->resumable && (uint64_t)s->sm->sid == sid
+			&& CRYPTO_memcmp(hash, s->sm->token_hash, sizeof hash) == 0) {
+			memcpy(s->sm->secret, dot + 1, 32);
+			return s;
+		}
+	return NULL;
+}
+
+/* After a crash: what the client has not seen is numbered on from what it has, and the rows say so. */
+static void renumber(struct sterna_session *s, uint32_t h)
+{
+	struct sm *m = s->sm;
+	struct db_batch *b = db_batch_new(s->account->worker->db);
+
+	while (m->count > 0 && (int32_t)(sm_at(m, 0)->number - h) <= 0)
+		sm_drop_acked(m, m->acked + 1); /* one */
+	for (size_t i = 0; i < m->count; i++) {
+		struct sm_entry *e = sm_at(m, i);
+		char old[64], new[64];
+
+		snprintf(old, sizeof old, "o%lld:%u;", (long long)m->sid, e->number);
+		e->number = h + 1 + (uint32_t)i;
+		snprintf(new, sizeof new, "o%lld:%u;", (long long)m->sid, e->number);
+		if (e->archive_id != 0)
+			db_batch_add(b, &sm_retag, (const struct db_value[]){ db_text(jid_bare(s->jid)),
+				DB_INT(e->archive_id), db_text(old), db_text(new) });
+	}
+	m->acked = h;
+	m->out = h + (uint32_t)m->count;
+	m->back_from_crash = true;
+	m->recovered = false;
+	if (db_batch_count(b) > 0)
+		db_batch_commit(&b, NULL, NULL);
+	else
+		db_batch_drop(&b);
+}
+
+void sm_resume(struct account *a, struct stream *st, const char *previd, uint32_t h, sm_resume_fn *done)
+{
+	struct sterna_session *s = find(a, previd);
+
+	if (s == NULL || s->gone) {
+		done(st, NULL, "item-not-found", 0);
+		return;
+	}
+	struct sm *m = s->sm;
+
+	if (h - m->acked > m->out - m->acked) {
+		done(st, NULL, "item-not-found", m->h_committed);
+		return;
+	}
+	if (m->recovered)
+		renumber(s, h);
+	else
+		sm_drop_acked(m, h);
+	timer_cancel(&m->expiry);
+	if (s->stream != NULL)
+		stream_replaced(s->stream); /* a half-open connection: the new one takes over */
+	s->stream = st;
+	st->session = session_ref(s);
+	m->resuming = st;
+	m->resume_done = done;
+	sm_try_answer(s); /* at once, or when what is pending is committed */
+}
+
+/* --- recovery, when the account is loaded --- */
+
+struct loading {
+	struct account *account;
+	void (*done)(struct account *a, bool ok);
+};
+
+/* One tag of a row that concerns this session: updates the chain or the queue. */
+static void take_tag(struct sterna_session *s, const char *tag, const struct db_rows *rows, size_t row, bool *broken)
+{
+	struct sm *m = s->sm;
+	long long sid;
+	unsigned n, prev;
+
+	if (sscanf(tag, "i%lld:%u:%u", &sid, &n, &prev) == 3 && sid == m->sid) {
+		if ((int32_t)(n - m->h_in) <= 0)
+			return;
+		if (!*broken && (int32_t)(prev - m->h_in) <= 0) {
+			m->h_in = m->h_committed = m->h_durable = m->h_row = n;
+			return;
+		}
+		/* A link is missing: what it was the client sends again, and this one is known then. */
+		if (!*broken)
+			m->h_in = m->h_committed = m->h_durable = prev - 1;
+		*broken = true;
+		m->taken = xrealloc(m->taken, (m->taken_count + 1) * sizeof *m->taken);
+		m->taken[m->taken_count++] = n;
+	} else if (sscanf(tag, "o%lld:%u", &sid, &n) == 2 && sid == m->sid && (int32_t)(n - m->acked) > 0) {
+		size_t len = 0;
+		const char *text = db_str(rows, row, 2, &len);
+		struct arena *a = arena_new(1024 + len);
+		struct sterna_elem *e = NULL;
+		struct stanza *st = NULL;
+
+		if (text != NULL && xml_parse(a, text, len, &e) == STERNA_OK)
+			(void)!stanza_new(&a, e, &st);
+		if (st != NULL) {
+			/* Numbers without a row in between were presence and answers: gone with the process. */
+			sm_append(m, st, NULL, db_int(rows, row, 0));
+			sm_at(m, m->count - 1)->number = n;
+			stanza_unref(&st);
+		}
+		arena_free(&a);
+	}
+}
+
+/* By number: what was fetched from offline storage went out later than its id says. What comes now, before
+ * the client is back, gets numbers beyond all that it can have seen. */
+static void order(struct sm *m)
+{
+	for (size_t i = 1; i < m->count; i++) {
+		const struct sm_entry e = *sm_at(m, i);
+		size_t j = i;
+
+		for (; j > 0 && (int32_t)(sm_at(m, j - 1)->number - e.number) > 0; j--)
+			*sm_at(m, j) = *sm_at(m, j - 1);
+		*sm_at(m, j) = e;
+	}
+	m->out = (m->count > 0 ? sm_at(m, m->count - 1)->number : m->acked) + 0x20000000u;
+}
+
+static void on_rows(void *arg, enum sterna_result rc, const struct db_rows *rows)
+{
+	struct loading *l = arg;
+	struct account *a = l->account;
+
+	for (struct sterna_session *s = a->sessions; rc == STERNA_OK && s != NULL; s = s->next) {
+		bool broken = false;
+
+		if (!s->sm->recovered)
+			continue;
+		for (size_t row = 0; row < db_rows_count(rows); row++) {
+			const char *tags = db_str(rows, row, 1, NULL);
+
+			while (tags != NULL && *tags != '\0') {
+				take_tag(s, tags, rows, row, &broken);
+				tags += strcspn(tags, ";");
+				tags += *tags == ';';
+			}
+		}
+		order(s->sm);
+	}
+	l->done(a, rc == STERNA_OK);
+	free(l);
+}
+
+static void restore(struct account *a, const struct db_rows *rows, size_t row)
+{
+	struct jid *full = NULL;
+	size_t len = 0;
+	const char *hash = db_str(rows, row, 2, &len);
+	const int64_t now = loop_wall_us(a->worker->loop), expires = db_int(rows, row, 8);
+
+	if (jid_with_resource(a->jid, db_str(rows, row, 1, NULL), &full) != STERNA_OK || len != 32) {
+		jid_unref(&full);
+		return;
+	}
+	struct sterna_session *s = session_restore(a, full);
+	struct sm *m = sm_new(s);
+
+	jid_unref(&full);
+	m->sid = db_int(rows, row, 0);
+	memcpy(m->token_hash, hash, 32);
+	m->position = db_int(rows, row, 3);
+	m->acked = m->out = (uint32_t)db_int(rows, row, 4);
+	m->h_in = m->h_committed = m->h_durable = (uint32_t)db_int(rows, row, 5);
+	s->bound_us = db_int(rows, row, 7);
+	m->resumable = m->enabled = m->stored = m->recovered = true;
+	set_state(s, db_str(rows, row, 6, NULL));
+	/* It was connected when the process died: its time runs from now. */
+	timer_set(&m->expiry, expires == 0 ? m->timeout_us : expires > now ? (uint64_t)(expires - now) : 1);
+}
+
+static void on_sessions(void *arg, enum sterna_result rc, const struct db_rows *rows)
+{
+	struct loading *l = arg;
+	const size_t count = rc == STERNA_OK ? db_rows_count(rows) : 0;
+	int64_t position = INT64_MAX;
+
+	for (size_t row = 0; row < count; row++) {
+		restore(l->account, rows, row);
+		if (db_int(rows, row, 3) < position)
+			position = db_int(rows, row, 3);
+	}
+	if (count == 0) {
+		l->done(l->account, rc == STERNA_OK);
+		free(l);
+		return;
+	}
+	db_read(l->account->worker->db, &sm_rows,
+		(const struct db_value[]){ db_text(jid_bare(l->account->jid)), DB_INT(position) }, on_rows, l);
+}
+
+void sm_load(struct account *a, void (*done)(struct account *a, bool ok))
+{
+	struct loading *l = xalloc(sizeof *l);
+
+	l->account = a;
+	l->done = done;
+	db_read(a->worker->db, &sm_select, (const struct db_value[]){ db_text(jid_bare(a->jid)) }, on_sessions, l);
+}
