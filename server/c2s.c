@@ -1,0 +1,450 @@
+/* c2s.c - a client's stream: which element may come when (RFC 6120 §5-§7, XEP-0198), and what it does. */
+#include "server/c2s.h"
+#include <stdlib.h>
+#include <string.h>
+#include "server/auth.h"
+#include "server/presence.h"
+#include "server/registry.h"
+#include "server/route.h"
+#include "server/session.h"
+#include "server/sm.h"
+
+#define NS_LIMITS "urn:xmpp:stream-limits:0"
+
+/* --- header and features --- */
+
+static void add_limits(struct stream *s, struct arena *a, struct sterna_elem *features)
+{
+	const struct config_limits *l = &s->worker->server->config->limits;
+	struct sterna_elem *e = elem_add(a, features, "limits", NS_LIMITS);
+	char text[24];
+
+	snprintf(text, sizeof text, "%zu", s->limits.stanza_bytes);
+	elem_add_text_elem(a, e, "max-bytes", text);
+	if (l->idle_time.us > 0) {
+		snprintf(text, sizeof text, "%lld", (long long)(l->idle_time.us / 1000000));
+		elem_add_text_elem(a, e, "idle-seconds", text);
+	}
+}
+
+static void add_modules(struct stream *s, struct arena *a, struct sterna_elem *features)
+{
+	struct stanza *none = stanza_make("iq", "result", NULL, NULL, NULL);
+	struct sterna_call *c = call_new(s->worker, &none);
+
+	(void)a;
+	c->host = s->host;
+	for (size_t i = 0; i < c->registry->module_count; i++) {
+		const struct sterna_advert *advert = c->registry->modules[i]->m->stream_features;
+
+		c->module = c->registry->modules[i];
+		for (; advert != NULL && advert->fn != NULL; advert++)
+			advert->fn(c, features);
+	}
+	call_free(c);
+}
+
+static void send_features(struct stream *s)
+{
+	struct arena *a = arena_new(1024);
+	struct sterna_elem *f = elem_new(a, "features", NS_STREAM);
+	struct buf text = BUF_INIT;
+
+	if (s->state == STREAM_OPEN) {
+		elem_add(a, elem_add(a, f, "starttls", NS_TLS), "required", NS_TLS);
+	} else if (s->state == STREAM_SECURE) {
+		auth_features(s, a, f);
+	} else {
+		elem_add(a, f, "bind", NS_BIND);
+		elem_add(a, elem_add(a, f, "session", NS_SESSION), "optional", NS_SESSION);
+		elem_add(a, f, "sm", NS_SM);
+		elem_add(a, f, "ver", "urn:xmpp:features:rosterver");
+		elem_add(a, f, "sub", "urn:xmpp:features:pre-approval");
+	}
+	if (s->state != STREAM_OPEN) {
+		add_limits(s, a, f);
+		add_modules(s, a, f);
+	}
+	/* The prefix that everybody writes, and some clients insist on. */
+	elem_write_inner(&text, f);
+	stream_write(s, "<stream:features>", 17);
+	stream_write(s, buf_data(&text), buf_len(&text));
+	stream_write(s, "</stream:features>", 18);
+	buf_release(&text);
+	arena_free(&a);
+}
+
+/* RFC 6120 §4.7: 'to' must be one of our hosts; after authentication the same one. */
+static bool find_host(struct stream *s, const struct sterna_elem *root)
+{
+	const char *to = elem_attr(root, "to");
+	struct jid *j = NULL;
+
+	if (to == NULL) {
+		stream_error(s, "host-unknown", "the stream header has no 'to'");
+		return false;
+	}
+	if (jid_parse(to, strlen(to), &j) != STERNA_OK) {
+		stream_error(s, "improper-addressing", "'to' is no address");
+		return false;
+	}
+	struct host *h = jid_local(j) == NULL && jid_resource(j) == NULL ? server_host(s->worker->server, jid_full(j)) : NULL;
+
+	jid_unref(&j);
+	if (h == NULL || h->kind != HOST_USERS || (s->host != NULL && s->jid != NULL && s->host != h)) {
+		stream_error(s, "host-unknown", NULL);
+		return false;
+	}
+	s->host = h;
+	return true;
+}
+
+static void opened(struct stream *s, const struct sterna_elem *root)
+{
+	const char *version = elem_attr(root, "version");
+
+	if (!find_host(s, root))
+		return;
+	if (version == NULL || strtol(version, NULL, 10) < 1) {
+		stream_error(s, "unsupported-version", NULL);
+		return;
+	}
+	stream_header(s, jid_full(s->host->jid));
+	if (s->state == STREAM_NEW)
+		stream_enter(s, s->transport->secure ? STREAM_SECURE : STREAM_OPEN);
+	else if (s->state == STREAM_OPEN)
+		stream_enter(s, STREAM_SECURE);
+	send_features(s);
+}
+
+static void on_starttls(struct stream *s, struct arena **a, struct sterna_elem *e)
+{
+	(void)a;
+	(void)e;
+	stream_write(s, "<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>", 50);
+	xml_reset(s->xml); /* whatever came pipelined behind it is never parsed */
+	s->transport->ops->start_tls(s->transport);
+}
+
+/* --- binding a resource: §7 --- */
+
+void c2s_bound(struct stream *s, struct sterna_session *session)
+{
+	if (s->session == NULL)
+		s->session = session_ref(session);
+	timer_cancel(&s->deadline);
+	stream_enter(s, STREAM_BOUND);
+}
+
+static void iq_error(struct stream *s, struct stanza *st, enum sterna_condition condition, const char *text)
+{
+	struct stanza *e = stanza_error(st, condition, text, NULL, NULL);
+
+	if (e != NULL)
+		stream_send(s, e, NULL);
+	stanza_unref(&e);
+}
+
+static void bind_resource(struct stream *s, struct stanza *st, const struct sterna_elem *e)
+{
+	struct account *a = account_get(s->worker, s->jid);
+	struct sterna_session *session = NULL;
+	const enum sterna_result rc = a->state != ACCOUNT_READY ? STERNA_EUNAVAILABLE
+		: session_bind(a, s, elem_child_text(st->arena, e, "resource"), &session);
+
+	if (rc != STERNA_OK) {
+		iq_error(s, st, rc == STERNA_EINVAL ? STERNA_BAD_REQUEST : STERNA_RESOURCE_CONSTRAINT,
+			rc == STERNA_ELIMIT ? "too many sessions" : NULL);
+		return;
+	}
+	c2s_bound(s, session);
+	struct stanza *r = stanza_make("iq", "result", NULL, NULL, stanza_id(st));
+	struct sterna_elem *b = elem_add(r->arena, r->elem, "bind", NS_BIND);
+
+	elem_add_text_elem(r->arena, b, "jid", jid_full(session->jid));
+	stream_send(s, r, NULL);
+	stanza_unref(&r);
+}
+
+/* Before a resource is bound the only stanza is the IQ that binds one (§7.1). */
+static void on_early_iq(struct stream *s, struct arena **a, struct sterna_elem *e)
+{
+	struct stanza *st = NULL;
+	const struct sterna_elem *payload = elem_first(e);
+
+	if (stanza_new(a, e, &st) != STERNA_OK) {
+		stream_error(s, "not-authorized", NULL);
+		return;
+	}
+	if (st->type == IQ_SET && elem_is(payload, "bind", NS_BIND) && stanza_id(st) != NULL)
+		bind_resource(s, st, payload);
+	else if (st->type == IQ_SET && elem_is(payload, "session", NS_SESSION) && stanza_id(st) != NULL)
+		iq_error(s, st, STERNA_NOT_ALLOWED, "bind a resource first");
+	else
+		stream_error(s, "not-authorized", "bind a resource first");
+	stanza_unref(&st);
+}
+
+/* --- XEP-0198 --- */
+
+static bool number(const char *text, uint32_t *out)
+{
+	char *end = NULL;
+
+	if (text == NULL || *text < '0' || *text > '9')
+		return false;
+	const unsigned long long n = strtoull(text, &end, 10);
+
+	*out = (uint32_t)n;
+	return *end == '\0' && n <= UINT32_MAX;
+}
+
+static bool is_true(const char *text)
+{
+	return text != NULL && (strcmp(text, "true") == 0 || strcmp(text, "1") == 0);
+}
+
+struct sterna_elem *c2s_sm_failed_elem(struct arena *a, const char *condition, bool has_h, uint32_t h)
+{
+	struct sterna_elem *f = elem_new(a, "failed", NS_SM);
+	char text[16];
+
+	if (has_h) {
+		snprintf(text, sizeof text, "%u", h);
+		elem_set_attr(a, f, "h", text);
+	}
+	elem_add(a, f, condition, NS_STANZAS);
+	return f;
+}
+
+static void sm_failed(struct stream *s, const char *condition, bool has_h, uint32_t h)
+{
+	struct arena *a = arena_new(256);
+
+	stream_send_elem(s, c2s_sm_failed_elem(a, condition, has_h, h));
+	arena_free(&a);
+}
+
+static void on_enable(struct stream *s, struct arena **a, struct sterna_elem *e)
+{
+	uint32_t max = 0;
+
+	(void)a;
+	if (s->session->sm != NULL) {
+		sm_failed(s, "unexpected-request", false, 0); /* §3: once */
+		return;
+	}
+	if (elem_attr(e, "max") != NULL && !number(elem_attr(e, "max"), &max)) {
+		sm_failed(s, "bad-request", false, 0);
+		return;
+	}
+	sm_enable(s->session, is_true(elem_attr(e, "resume")), max);
+}
+
+static void on_enable_early(struct stream *s, struct arena **a, struct sterna_elem *e)
+{
+	(void)a;
+	(void)e;
+	sm_failed(s, "unexpected-request", false, 0);
+}
+
+struct sterna_elem *c2s_resumed_elem(struct arena *a, struct sterna_session *session, uint32_t h)
+{
+	struct sterna_elem *r = elem_new(a, "resumed", NS_SM);
+	char text[64];
+
+	snprintf(text, sizeof text, "%u", h);
+	elem_set_attr(a, r, "h", text);
+	sm_id(session, text);
+	elem_set_attr(a, r, "previd", text);
+	return r;
+}
+
+static void resumed(struct stream *s, struct sterna_session *session, const char *condition, uint32_t h)
+{
+	struct arena *a;
+
+	if (session == NULL) {
+		sm_failed(s, condition, h != 0, h);
+		stream_release(s, HOLD_WORK);
+		return;
+	}
+	a = arena_new(256);
+	c2s_bound(s, session);
+	stream_send_elem(s, c2s_resumed_elem(a, session, h));
+	arena_free(&a);
+	sm_replay(session);
+	modules_event(s->worker, STERNA_SESSION_RESUMED, session->account, session, NULL);
+	stream_release(s, HOLD_WORK);
+}
+
+static void on_resume(struct stream *s, struct arena **a, struct sterna_elem *e)
+{
+	const char *previd = elem_attr(e, "previd");
+	struct account *account = account_get(s->worker, s->jid);
+	uint32_t h;
+
+	(void)a;
+	if (previd == NULL || !number(elem_attr(e, "h"), &h)) {
+		sm_failed(s, "bad-request", false, 0);
+		return;
+	}
+	stream_hold(s, HOLD_WORK);
+	sm_resume(account, s, previd, h, resumed);
+}
+
+static void on_resume_bound(struct stream *s, struct arena **a, struct sterna_elem *e)
+{
+	(void)a;
+	(void)e;
+	sm_failed(s, "unexpected-request", false, 0);
+}
+
+static void on_r(struct stream *s, struct arena **a, struct sterna_elem *e)
+{
+	(void)a;
+	(void)e;
+	if (s->session->sm != NULL)
+		sm_on_request(s->session);
+}
+
+static void on_a(struct stream *s, struct arena **a, struct sterna_elem *e)
+{
+	uint32_t h;
+
+	(void)a;
+	if (s->session->sm == NULL)
+		return;
+	if (!number(elem_attr(e, "h"), &h) || !sm_on_ack(s->session, h)) {
+		struct buf *out = &s->transport->out;
+
+		/* §5: the error says what was claimed and what was sent. */
+		buf_addf(out, "<stream:error><undefined-condition xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>"
+			"<handled-count-too-high xmlns='" NS_SM "' h='%u' send-count='%u'/></stream:error>",
+			number(elem_attr(e, "h"), &h) ? h : 0, sm_sent(s->session));
+		stream_close(s);
+	}
+}
+
+/* --- stanzas --- */
+
+static void improper(struct stream *s, struct arena **a, struct sterna_elem *e)
+{
+	/* An address that is none: the sender hears <jid-malformed/> (RFC 6120 §8.3.3.8). */
+	struct stanza *st = NULL;
+	const bool is_error = elem_attr(e, "type") != NULL && strcmp(elem_attr(e, "type"), "error") == 0;
+
+	elem_set_attr(*a, e, "to", NULL);
+	elem_set_attr(*a, e, "from", NULL);
+	if (is_error || stanza_new(a, e, &st) != STERNA_OK)
+		return;
+	stanza_set_from(st, s->session->jid);
+	struct stanza *error = stanza_error(st, STERNA_JID_MALFORMED, NULL, NULL, NULL);
+
+	if (error != NULL)
+		session_send(s->session, error, NULL, 0);
+	stanza_unref(&error);
+	stanza_unref(&st);
+}
+
+/* RFC 6120 §8.1.2.1: a 'from' that is not the sender's own is an error of the stream. */
+static bool from_is_own(const struct stream *s, const struct stanza *st)
+{
+	if (st->from == NULL || jid_equal(st->from, s->session->jid))
+		return true;
+	return jid_resource(st->from) == NULL && jid_bare_equal(st->from, s->session->jid);
+}
+
+static void element_done(struct sterna_call *c, enum sterna_verdict v)
+{
+	(void)v;
+	call_finish(c);
+}
+
+static void module_element(struct stream *s, struct arena **a, struct sterna_elem *e)
+{
+	const struct element_row *row = registry_element(s->worker->registry, e->ns, e->name);
+	struct stanza *none;
+	struct sterna_call *c;
+
+	if (row == NULL) {
+		stream_error(s, "unsupported-stanza-type", NULL);
+		return;
+	}
+	none = stanza_wrap(a, e);
+	c = call_new(s->worker, &none);
+	c->side = SIDE_OUT;
+	call_set_account(c, s->session->account);
+	call_set_session(c, s->session);
+	call_run_handler(c, row->slot, row->element->fn, element_done);
+}
+
+static void stanza(struct stream *s, struct arena **a, struct sterna_elem *e)
+{
+	struct sterna_session *session = s->session;
+	struct stanza *st = NULL;
+	uint32_t h = 0;
+
+	if (strcmp(e->ns, NS_CLIENT) != 0) {
+		module_element(s, a, e);
+		return;
+	}
+	if (strcmp(e->name, "message") != 0 && strcmp(e->name, "presence") != 0 && strcmp(e->name, "iq") != 0) {
+		stream_error(s, "unsupported-stanza-type", NULL);
+		return;
+	}
+	stream_charge(s, &s->stanzas, &s->worker->server->config->limits.stanzas, 1);
+	metric_add(s->worker->server->metric_set, s->worker->index, METRIC_STANZAS_IN, 0, 1);
+	if (session->sm != NULL) {
+		h = sm_count_in(session);
+		if (sm_was_taken(session, h)) {
+			sm_committed_now(session, h); /* the client repeats what is stored already */
+			return;
+		}
+	}
+	if (stanza_new(a, e, &st) != STERNA_OK) {
+		improper(s, a, e);
+	} else if (!from_is_own(s, st)) {
+		stream_error(s, "invalid-from", NULL);
+		stanza_unref(&st);
+	} else {
+		struct ack *ack = session->sm != NULL ? ack_new(session, h) : NULL;
+
+		if (session->unsettled > s->worker->server->config->limits.uncommitted_stanzas)
+			stream_hold(s, HOLD_COMMIT);
+		route_from_session(session, &st, ack);
+		ack_done(&ack, true);
+		return;
+	}
+	if (session->sm != NULL)
+		sm_committed_now(session, h);
+}
+
+static void ended(struct stream *s, bool cut)
+{
+	struct sterna_session *session = s->session;
+
+	if (session == NULL || session->stream != s)
+		return;
+	log_info("session", cut ? "connection lost" : "ended", "jid", jid_full(session->jid), "stream_id", s->id);
+	session_lost(session, cut && !s->end_seen);
+}
+
+static const struct stream_rule rules[] = {
+	{ STREAM_OPEN, NS_TLS, "starttls", on_starttls },              /* RFC 6120 §5.4.2 */
+	{ STREAM_SECURE, NS_SASL, "auth", auth_on_auth },              /* §6.4.2 */
+	{ STREAM_SECURE, NS_SASL, "response", auth_on_response },      /* §6.4.3 */
+	{ STREAM_SECURE, NS_SASL, "abort", auth_on_abort },            /* §6.4.4 */
+	{ STREAM_AUTHED, NS_CLIENT, "iq", on_early_iq },               /* §7.6 */
+	{ STREAM_AUTHED, NS_SM, "enable", on_enable_early },           /* XEP-0198 §3 */
+	{ STREAM_AUTHED, NS_SM, "resume", on_resume },                 /* §5 */
+	{ STREAM_BOUND, NS_SM, "enable", on_enable },
+	{ STREAM_BOUND, NS_SM, "resume", on_resume_bound },
+	{ STREAM_BOUND, NS_SM, "r", on_r },
+	{ STREAM_BOUND, NS_SM, "a", on_a },
+};
+
+const struct stream_kind c2s_kind = {
+	.name = "c2s", .content_ns = NS_CLIENT, .rules = rules, .rule_count = sizeof rules / sizeof *rules,
+	.opened = opened, .stanza = stanza, .ended = ended,
+};

@@ -1,0 +1,485 @@
+/* stream.c - RFC 6120 §4. */
+#include "server/stream.h"
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+#include "server/auth.h"
+#include "server/net.h"
+#include "server/session.h"
+
+static const unsigned from[] = { /* each state, and where it may come from */
+	[STREAM_OPEN] = STREAM_NEW,
+	[STREAM_SECURE] = STREAM_NEW | STREAM_OPEN,
+	[STREAM_AUTHED] = STREAM_SECURE | STREAM_OPEN,
+	[STREAM_BOUND] = STREAM_AUTHED,
+	[STREAM_CLOSED] = ~0u, /* from anywhere, also twice */
+};
+
+void stream_enter(struct stream *s, enum stream_state next)
+{
+	assert(from[next] & s->state); /* our mistake: no peer gets past the rules */
+	s->state = next;
+}
+
+/* --- output --- */
+
+void stream_write(struct stream *s, const char *text, size_t len)
+{
+	if (s->state == STREAM_CLOSED)
+		return;
+	buf_add(&s->transport->out, text, len);
+	transport_send_later(s->transport);
+}
+
+/* Back-pressure: who does not read is not read from; far above that the connection is given up, and what
+ * was sent waits for resumption or goes offline. */
+static void check_output(struct stream *s)
+{
+	const struct config_limits *limits = &s->worker->server->config->limits;
+	const size_t waiting = buf_len(&s->transport->out);
+
+	if (waiting > limits->output_max.bytes) {
+		log_notice("stream", "the peer does not read", "stream_id", s->id, "peer", s->transport->peer);
+		s->cut = true;
+		s->state = STREAM_CLOSED;
+		loop_defer(s->worker->loop, &s->end_task);
+	} else if (waiting > limits->output_high.bytes) {
+		stream_hold(s, HOLD_OUTPUT);
+	}
+}
+
+void stream_send(struct stream *s, struct stanza *st, const struct jid *to)
+{
+	if (s->state == STREAM_CLOSED)
+		return;
+	stanza_write(&s->transport->out, st, to != NULL ? jid_full(to) : NULL);
+	transport_send_later(s->transport);
+	metric_add(s->worker->server->metric_set, s->worker->index, METRIC_STANZAS_OUT, 0, 1);
+	check_output(s);
+}
+
+void stream_send_elem(struct stream *s, const struct sterna_elem *e)
+{
+	if (s->state == STREAM_CLOSED)
+		return;
+	elem_write(&s->transport->out, e, NS_CLIENT);
+	transport_send_later(s->transport);
+}
+
+void stream_header(struct stream *s, const char *from_domain)
+{
+	struct buf *out = &s->transport->out;
+
+	if (s->header_sent)
+		return;
+	s->header_sent = true;
+	worker_token(s->worker, s->id);
+	buf_lit(out, "<?xml version='1.0'?><stream:stream xmlns='");
+	buf_puts(out, s->kind->content_ns);
+	buf_lit(out, "' xmlns:stream='http://etherx.jabber.org/streams' id='");
+	buf_puts(out, s->id);
+	if (from_domain != NULL) {
+		buf_lit(out, "' from='");
+		xml_escape_attr(out, from_domain, strlen(from_domain));
+	}
+	if (s->kind->content_ns != NS_COMPONENT)
+		buf_lit(out, "' version='1.0' xml:lang='en");
+	buf_lit(out, "'>");
+	transport_send_later(s->transport);
+}
+
+/* --- the end --- */
+
+void stream_detach_session(struct stream *s)
+{
+	session_unref(&s->session);
+}
+
+void stream_close(struct stream *s)
+{
+	if (s->state == STREAM_CLOSED)
+		return;
+	buf_lit(&s->transport->out, "</stream:stream>");
+	transport_send_later(s->transport);
+	stream_enter(s, STREAM_CLOSED);
+	loop_defer(s->worker->loop, &s->end_task);
+}
+
+void stream_error(struct stream *s, const char *condition, const char *text)
+{
+	struct buf *out = &s->transport->out;
+
+	if (s->state == STREAM_CLOSED)
+		return;
+	/* §4.9.1.2: an error in the header comes after ours. */
+	stream_header(s, s->host != NULL ? jid_full(s->host->jid) : NULL);
+	buf_addf(out, "<stream:error><%s xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>", condition);
+	if (text != NULL) {
+		buf_lit(out, "<text xmlns='urn:ietf:params:xml:ns:xmpp-streams' xml:lang='en'>");
+		xml_escape_text(out, text, strlen(text));
+		buf_lit(out, "</text>");
+	}
+	buf_lit(out, "</stream:error>");
+	log_info("stream", "ended with an error", "condition", condition, "text", text, "stream_id", s->id, "peer",
+		s->transport->peer, "jid", s->jid != NULL ? jid_full(s->jid) : NULL);
+	metric_add(s->worker->server->metric_set, s->worker->index, METRIC_STREAM_ERRORS, 0, 1);
+	stream_close(s);
+}
+
+void stream_replaced(struct stream *s)
+{
+	stream_detach_session(s);
+	stream_error(s, "conflict", "resumed by another stream");
+}
+
+static void unlink_stream(struct stream *s)
+{
+	*(s->prev != NULL ? &s->prev->next : &s->worker->streams) = s->next;
+	if (s->next != NULL)
+		s->next->prev = s->prev;
+	s->prev = s->next = NULL;
+}
+
+/* At the end of the turn, when nobody stands in this stream's code: the session is told, the transport closes. */
+static void on_end(struct task *t, void *arg)
+{
+	struct stream *s = arg;
+
+	(void)t;
+	if (s->ending)
+		return;
+	s->ending = true;
+	timer_cancel(&s->thaw);
+	auth_free(&s->auth);
+	s->kind->ended(s, s->cut);
+	session_unref(&s->session);
+	xml_free(&s->xml);
+	timer_cancel(&s->deadline);
+	s->transport->ops->set_reading(s->transport, true); /* to see its end */
+	s->transport->ops->close(s->transport);
+}
+
+static void on_closed(void *arg, enum sterna_result why, const char *text)
+{
+	struct stream *s = arg;
+
+	log_debug("stream", "connection ended", "stream_id", s->id, "peer", s->transport->peer, "result",
+		sterna_result_text(why), "text", text);
+	if (!s->ending) {
+		s->ending = true;
+		auth_free(&s->auth);
+		s->state = STREAM_CLOSED;
+		s->kind->ended(s, true);
+	}
+	stream_free_now(s);
+}
+
+void stream_free_now(struct stream *s)
+{
+	loop_undefer(s->worker->loop, &s->end_task);
+	timer_cancel(&s->deadline);
+	timer_cancel(&s->thaw);
+	auth_free(&s->auth);
+	session_unref(&s->session);
+	xml_free(&s->xml);
+	net_gone(s);
+	unlink_stream(s);
+	s->transport->ops->free(&s->transport);
+	jid_unref(&s->jid);
+	free(s->authenticated_by);
+	atomic_fetch_sub(&s->worker->server->streams, 1);
+	free(s);
+}
+
+/* --- input --- */
+
+static void xml_trouble(struct stream *s, enum xml_error e)
+{
+	static const char *const conditions[] = {
+		[XML_NOT_WELL_FORMED] = "not-well-formed",
+		[XML_RESTRICTED] = "restricted-xml",
+		[XML_BAD_ENCODING] = "unsupported-encoding",
+		[XML_TOO_BIG] = "policy-violation",
+		[XML_BAD_PREFIX] = "bad-namespace-prefix",
+		[XML_NOT_XML] = "not-well-formed",
+	};
+
+	stream_error(s, conditions[e], xml_error_text(s->xml));
+}
+
+static void on_open(void *arg, const struct sterna_elem *root, const char *content_ns)
+{
+	struct stream *s = arg;
+
+	if (s->state == STREAM_CLOSED)
+		return;
+	if (strcmp(root->name, "stream") != 0 || strcmp(root->ns, NS_STREAM) != 0) {
+		stream_error(s, strcmp(root->name, "stream") != 0 ? "bad-format" : "invalid-namespace", NULL);
+		return;
+	}
+	if (content_ns == NULL || strcmp(content_ns, s->kind->content_ns) != 0) {
+		stream_error(s, "invalid-namespace", "the content namespace is not that of this port");
+		return;
+	}
+	s->kind->opened(s, root);
+}
+
+static void on_element(void *arg, struct arena *a, struct sterna_elem *e)
+{
+	struct stream *s = arg;
+	const struct stream_kind *k = s->kind;
+
+	for (size_t i = 0; s->state != STREAM_CLOSED && i < k->rule_count; i++) {
+		const struct stream_rule *r = &k->rules[i];
+
+		if ((r->when & s->state) == 0 || strcmp(r->ns, e->ns) != 0
+			|| (r->name != NULL && strcmp(r->name, e->name) != 0))
+			continue;
+		r->fn(s, &a, e);
+		arena_free(&a);
+		return;
+	}
+	if (s->state == STREAM_BOUND)
+		k->stanza(s, &a, e);
+	else if (s->state != STREAM_CLOSED)
+		stream_error(s, "not-authorized", NULL); /* §4.9.3.12: before it may */
+	arena_free(&a);
+}
+
+static void on_close(void *arg)
+{
+	struct stream *s = arg;
+
+	s->end_seen = true;
+	stream_close(s);
+}
+
+static void on_space(void *arg)
+{
+	(void)arg; /* a keepalive: on_read has noted that the peer lives */
+}
+
+static const struct xml_handler handler = {
+	.open = on_open, .element = on_element, .close = on_close, .space = on_space,
+};
+
+void stream_charge(struct stream *s, struct ratelimit *bucket, const struct sterna_rate *rate, uint64_t n)
+{
+	const uint64_t wait = ratelimit_charge(bucket, rate, loop_now_us(s->worker->loop), n);
+
+	if (wait == 0)
+		return;
+	stream_hold(s, HOLD_RATE);
+	timer_set(&s->thaw, wait);
+}
+
+static void on_read(void *arg, const char *bytes, size_t len)
+{
+	struct stream *s = arg;
+	const struct config_limits *l = &s->worker->server->config->limits;
+
+	if (s->state == STREAM_CLOSED)
+		return;
+	s->heard_us = loop_now_us(s->worker->loop);
+	s->ping_sent = false;
+	stream_charge(s, &s->bytes, s->known ? &l->bytes : &l->bytes_before_auth, len);
+	const enum xml_error e = xml_feed(s->xml, bytes, len);
+
+	if (e != XML_OK)
+		xml_trouble(s, e);
+}
+
+static void on_secure(void *arg)
+{
+	struct stream *s = arg;
+
+	/* A direct TLS connection is secured before its header; after STARTTLS a new document begins. */
+	if (s->direct_tls)
+		return;
+	stream_restart(s);
+	timer_set(&s->deadline, (uint64_t)s->worker->server->config->limits.auth_time.us);
+}
+
+static void on_drained(void *arg)
+{
+	stream_release(arg, HOLD_OUTPUT);
+}
+
+static const struct transport_handler transport_events = {
+	.on_read = on_read, .on_secure = on_secure, .on_drained = on_drained, .on_closed = on_closed,
+};
+
+/* --- holding back --- */
+
+void stream_hold(struct stream *s, enum stream_hold why)
+{
+	if (s->holds == 0) {
+		s->transport->ops->set_reading(s->transport, false);
+		if (s->xml != NULL)
+			xml_stop(s->xml);
+	}
+	s->holds |= why;
+}
+
+void stream_release(struct stream *s, enum stream_hold why)
+{
+	const bool held = s->holds != 0;
+
+	s->holds &= ~(unsigned)why;
+	if (!held || s->holds != 0 || s->state == STREAM_CLOSED)
+		return;
+	loop_defer(s->worker->loop, &s->resume_task);
+}
+
+/* At the end of the turn: never from within the parser. */
+static void on_resume(struct task *t, void *arg)
+{
+	struct stream *s = arg;
+
+	(void)t;
+	if (s->holds != 0 || s->state == STREAM_CLOSED)
+		return;
+	const enum xml_error e = xml_is_stopped(s->xml) ? xml_resume(s->xml) : XML_OK;
+
+	if (e != XML_OK)
+		xml_trouble(s, e);
+	else if (s->holds == 0)
+		s->transport->ops->set_reading(s->transport, true);
+}
+
+static void on_thaw(struct timer *t, void *arg)
+{
+	(void)t;
+	stream_release(arg, HOLD_RATE);
+}
+
+static void on_deadline(struct timer *t, void *arg)
+{
+	struct stream *s = arg;
+
+	(void)t;
+	if (s->state == STREAM_CLOSED)
+		return;
+	log_info("stream", "too slow", "stream_id", s->id, "peer", s->transport->peer);
+	if (s->transport->secure || s->state == STREAM_OPEN || s->header_sent)
+		stream_error(s, "connection-timeout", "not authenticated in time");
+	else
+		stream_close(s);
+}
+
+/* --- life --- */
+
+void stream_limits(struct stream *s)
+{
+	const struct config_limits *l = &s->worker->server->config->limits;
+	const bool known = (s->state & (STREAM_AUTHED | STREAM_BOUND)) != 0;
+	const uint64_t now = loop_now_us(s->worker->loop);
+
+	s->limits = config_xml_limits(l, !known ? l->stanza_bytes_before_auth
+		: s->kind->content_ns == NS_COMPONENT ? l->stanza_bytes_component : l->stanza_bytes);
+	xml_set_limits(s->xml, &s->limits);
+	s->known = known;
+	ratelimit_init(&s->bytes, known ? &l->bytes : &l->bytes_before_auth, now);
+	ratelimit_init(&s->stanzas, &l->stanzas, now);
+}
+
+void stream_restart(struct stream *s)
+{
+	s->header_sent = false;
+	xml_reset(s->xml);
+	stream_limits(s);
+}
+
+static void enroll(struct stream *s, struct worker *w)
+{
+	s->worker = w;
+	s->next = w->streams;
+	if (s->next != NULL)
+		s->next->prev = s;
+	w->streams = s;
+	timer_init(&s->deadline, w->loop, on_deadline, s);
+	timer_init(&s->thaw, w->loop, on_thaw, s);
+	task_init(&s->end_task, on_end, s);
+	task_init(&s->resume_task, on_resume, s);
+}
+
+struct stream *stream_new(struct worker *w, const struct stream_kind *kind, bool direct_tls)
+{
+	struct stream *s = xalloc(sizeof *s);
+
+	s->kind = kind;
+	s->direct_tls = direct_tls;
+	s->state = STREAM_NEW;
+	s->heard_us = loop_now_us(w->loop);
+	enroll(s, w);
+	s->xml = xml_new(&handler, s, &xml_limits_default, kind->content_ns);
+	stream_limits(s);
+	timer_set(&s->deadline, (uint64_t)w->server->config->limits.auth_time.us);
+	atomic_fetch_add(&w->server->streams, 1);
+	return s;
+}
+
+void stream_attach(struct stream *s, struct transport *t)
+{
+	s->transport = t;
+	t->handler = &transport_events;
+	t->arg = s;
+}
+
+struct move {
+	struct mail mail;
+	struct stream *stream;
+	struct worker *to;
+	void (*fn)(struct stream *s);
+};
+
+static void on_moved(struct mail *m, struct loop *l)
+{
+	struct move *v = (struct move *)m;
+	struct stream *s = v->stream;
+
+	enroll(s, v->to);
+	s->transport->ops->attach(s->transport, l);
+	timer_set(&s->deadline, (uint64_t)v->to->server->config->limits.bind_time.us);
+	v->fn(s);
+	free(v);
+}
+
+void stream_move(struct stream *s, struct worker *to, void (*fn)(struct stream *s))
+{
+	stream_hold(s, HOLD_BUSY);
+	if (to == s->worker) {
+		fn(s);
+		return;
+	}
+	struct move *v = xalloc(sizeof *v);
+
+	timer_cancel(&s->deadline);
+	timer_cancel(&s->thaw);
+	s->holds &= ~(unsigned)HOLD_RATE;
+	loop_undefer(s->worker->loop, &s->resume_task);
+	unlink_stream(s);
+	s->transport->ops->detach(s->transport);
+	v->mail.run = on_moved;
+	v->stream = s;
+	v->to = to;
+	v->fn = fn;
+	loop_post(to->loop, &v->mail);
+}
+
+void stream_sweep(struct stream *s)
+{
+	const struct config_limits *l = &s->worker->server->config->limits;
+	const uint64_t quiet = loop_now_us(s->worker->loop) - s->heard_us;
+
+	if (s->state == STREAM_CLOSED || s->xml == NULL)
+		return;
+	if (quiet > 5000000)
+		xml_sleep(s->xml);
+	if (s->state == STREAM_BOUND && l->idle_time.us > 0 && quiet > (uint64_t)l->idle_time.us) {
+		/* XEP-0478 has told how long silence may last; the session may be resumed. */
+		s->cut = true;
+		stream_hold(s, HOLD_BUSY);
+		stream_error(s, "connection-timeout", "nothing heard for too long");
+	}
+}

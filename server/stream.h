@@ -1,0 +1,109 @@
+/* stream.h - an XML stream over a transport (RFC 6120 §4): header, features, errors, framing. What its elements
+ * mean is a table of its kind: c2s.c, component.c. Threads: the worker it is on; stream_move() changes that. */
+#ifndef STERNA_STREAM_H
+#define STERNA_STREAM_H
+
+#include "server/ratelimit.h"
+#include "server/server.h"
+#include "server/stanza.h"
+#include "server/transport.h"
+
+struct auth;
+struct sterna_session;
+
+/** States, as bits: a rule names those in which its element may come. */
+enum stream_state {
+	STREAM_NEW = 1,          /* no header yet */
+	STREAM_OPEN = 2,         /* header exchanged, not encrypted */
+	STREAM_SECURE = 4,       /* encrypted, nobody authenticated */
+	STREAM_AUTHED = 8,       /* authenticated, no resource */
+	STREAM_BOUND = 16,       /* bound, or resumed */
+	STREAM_CLOSED = 32,      /* our end tag is out */
+};
+
+struct stream_rule {
+	unsigned when;
+	const char *ns, *name;   /* name NULL: any of that namespace */
+	void (*fn)(struct stream *s, struct arena **a, struct sterna_elem *e);
+};
+
+struct stream_kind {
+	const char *name;            /* "c2s" */
+	const char *content_ns;
+	const struct stream_rule *rules;
+	size_t rule_count;
+	/** The header was read and checked as far as all kinds want it: answer it. */
+	void (*opened)(struct stream *s, const struct sterna_elem *root);
+	/** A stanza of a bound stream; takes the arena. */
+	void (*stanza)(struct stream *s, struct arena **a, struct sterna_elem *e);
+	/** It has ended: cut (resumable) or closed in order. */
+	void (*ended)(struct stream *s, bool cut);
+};
+
+struct stream {
+	struct worker *worker;
+	struct stream *prev, *next;  /* of the worker */
+	struct transport *transport;
+	struct xml_parser *xml;
+	const struct stream_kind *kind;
+	unsigned state;              /* one of enum stream_state */
+	char id[33];
+	struct host *host;           /* as the header's 'to' says; NULL before */
+	struct jid *jid;             /* authenticated: the bare JID */
+	struct sterna_session *session;
+	struct auth *auth;           /* an exchange under way */
+	char *authenticated_by;      /* the mechanism, for lists */
+	struct timer deadline;       /* of the state: TLS, authentication, bind */
+	struct timer thaw;           /* reading goes on: a rate was passed */
+	struct task end_task;        /* the end, when nobody stands in it any more */
+	struct task resume_task;     /* reading goes on */
+	struct ratelimit bytes, stanzas;
+	struct xml_limits limits;
+	uint64_t heard_us;           /* when bytes came last */
+	unsigned tries;              /* failed authentications */
+	unsigned holds;              /* reading is held back by: bits of enum stream_hold */
+	bool header_sent, direct_tls, end_seen, cut, ending, ping_sent, known;
+	struct ip ip;                /* for limits by address */
+	bool has_ip, held_after;
+	struct stream *next_component; /* of the same domain; worker 0's */
+};
+
+/** Why nothing is read: bits. */
+enum stream_hold { HOLD_BUSY = 1, HOLD_RATE = 2, HOLD_OUTPUT = 4, HOLD_WORK = 8,
+	HOLD_COMMIT = 16 };
+
+/** A stream, and the transport it is over. */
+struct stream *stream_new(struct worker *w, const struct stream_kind *kind, bool direct_tls);
+void stream_attach(struct stream *s, struct transport *t);
+void stream_limits(struct stream *s); /**< those of its state now */
+/** The only writer of s->state. */
+void stream_enter(struct stream *s, enum stream_state next);
+
+void stream_write(struct stream *s, const char *text, size_t len);
+void stream_send(struct stream *s, struct stanza *st, const struct jid *to);
+void stream_send_elem(struct stream *s, const struct sterna_elem *e);
+/** The response header (§4.7), once per document. */
+void stream_header(struct stream *s, const char *from);
+/** A new document begins: after STARTTLS, after SASL. */
+void stream_restart(struct stream *s);
+
+/** A stream error (§4.9), our end tag, the end. The session, if any, ends for good. */
+void stream_error(struct stream *s, const char *condition, const char *text);
+/** Our end tag and the end, in order. */
+void stream_close(struct stream *s);
+/** The session goes on elsewhere (resumed by another stream): <conflict/>, and this one ends alone. */
+void stream_replaced(struct stream *s);
+void stream_detach_session(struct stream *s);
+
+/** What was read is paid for; in debt, nothing is read for a while. */
+void stream_charge(struct stream *s, struct ratelimit *bucket, const struct sterna_rate *rate, uint64_t n);
+void stream_hold(struct stream *s, enum stream_hold why);
+void stream_release(struct stream *s, enum stream_hold why);
+/** Go on on another worker: fn(s) runs there. Held with HOLD_BUSY meanwhile; fn releases it. */
+void stream_move(struct stream *s, struct worker *to, void (*fn)(struct stream *s));
+/** Every few seconds: parsers of idle streams sleep, the dead are found. */
+void stream_sweep(struct stream *s);
+void stream_free_now(struct stream *s);
+size_t stream_memory(const struct stream *s);
+
+#endif
