@@ -1,0 +1,94 @@
+/* modules.c - what is loaded, and in which order. */
+#include "server/modules.h"
+#include <string.h>
+#include "server/registry.h"
+
+/* A newcomer's server: what today's clients expect. Registration is there, and off per host. */
+static const char *const usual[] = { "disco", "caps", "ping", "version", "time", "last", "contact", "vcard", "private",
+	"blocking", "carbons", "hints", "mam", "stanza_id", "csi", "offline", "register", NULL };
+
+enum { UNLOAD_MS = 5000 };
+
+static enum sterna_result load(struct server *s, const char *name)
+{
+	const enum sterna_result rc = module_load(s, name);
+
+	return rc == STERNA_EEXISTS ? STERNA_OK : rc;
+}
+
+enum sterna_result modules_load(struct server *s)
+{
+	const struct config *c = s->config;
+	enum sterna_result rc = STERNA_OK;
+
+	if (c->modules == NULL) {
+		for (size_t i = 0; rc == STERNA_OK && usual[i] != NULL; i++)
+			rc = load(s, usual[i]);
+		return rc;
+	}
+	/* A module whose needs come later in the file waits for them. */
+	for (size_t loaded = 1; loaded > 0;) {
+		size_t missing = 0;
+
+		loaded = 0;
+		for (const struct config_node *n = c->modules->first; n != NULL; n = n->next) {
+			if (module_find(s, n->key) != NULL)
+				continue;
+			if (!module_is_ready(s, n->key)) {
+				missing++;
+				continue;
+			}
+			rc = module_load(s, n->key);
+			if (rc != STERNA_OK)
+				return rc;
+			loaded++;
+		}
+		if (missing == 0)
+			return STERNA_OK;
+		if (loaded == 0)
+			log_error("module", "modules need others that are not configured");
+	}
+	return STERNA_EINVAL;
+}
+
+enum sterna_result modules_check(const struct server *s, const struct config *c, char *text, size_t size)
+{
+	const struct registry *r = s->registry;
+
+	for (size_t i = 0; i < r->module_count; i++) {
+		const struct sterna_module *m = r->modules[i]->m;
+		struct arena *a = arena_new(m->config_size + 256);
+		struct config_error err = { 0 };
+		const enum sterna_result rc = m->options == NULL ? STERNA_OK
+			: options_apply(m->options, config_section(c, "modules", m->name), a, arena_zalloc(a, m->config_size), &err);
+
+		arena_free(&a);
+		if (rc != STERNA_OK) {
+			config_error_text(&err, text, size);
+			return rc;
+		}
+	}
+	return STERNA_OK;
+}
+
+static bool is_wanted(const struct config *c, const char *name)
+{
+	return strcmp(name, "roster") == 0 || config_child(c->modules, name) != NULL;
+}
+
+enum sterna_result modules_apply(struct server *s)
+{
+	const struct config *c = s->config;
+	enum sterna_result rc = STERNA_OK;
+
+	for (size_t i = s->registry->module_count; c->modules != NULL && i-- > 0;) {
+		const char *name = s->registry->modules[i]->m->name;
+
+		if (!is_wanted(c, name) && module_unload(s, name, UNLOAD_MS) != STERNA_OK)
+			rc = STERNA_EUNAVAILABLE;
+	}
+	for (size_t i = 0; i < s->registry->module_count; i++)
+		if (module_reconfigure(s, s->registry->modules[i]) != STERNA_OK)
+			rc = STERNA_EINVAL;
+	return modules_load(s) == STERNA_OK ? rc : STERNA_EINVAL;
+}

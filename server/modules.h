@@ -1,0 +1,16 @@
+/* modules.h - which modules are loaded when the configuration does not say. */
+#ifndef STERNA_MODULES_H
+#define STERNA_MODULES_H
+
+#include "server/server.h"
+
+/** Load what modules: names, in an order that satisfies their needs; without that section the usual ones.
+ *  @return STERNA_EINVAL one cannot be loaded (logged) */
+enum sterna_result modules_load(struct server *s) STERNA_CHECKED;
+
+/** Would the options of a new configuration do, for the modules that are loaded? text: what is wrong. */
+enum sterna_result modules_check(const struct server *s, const struct config *c, char *text, size_t size) STERNA_CHECKED;
+/** After a reload: options of loaded modules anew, modules that are named no more unloaded, new ones loaded. */
+enum sterna_result modules_apply(struct server *s) STERNA_CHECKED;
+
+#endif
