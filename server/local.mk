@@ -1,13 +1,21 @@
 # The core is a library that sternad, the unit tests, the fuzz targets and the simulation link.
 noinst_LTLIBRARIES += server/libsterna.la
 server_libsterna_la_SOURCES = \
+	server/account.c server/account.h \
+	server/ack.c server/ack.h \
+	server/archive.c server/archive.h \
+	server/auth.c server/auth.h \
 	server/base64.c server/base64.h \
 	server/buf.c server/buf.h \
+	server/c2s.c server/c2s.h \
+	server/call.c server/call.h \
 	server/cidr.c server/cidr.h \
+	server/component.c server/component.h \
 	server/config.c server/config.h \
 	server/config_node.c server/config_node.h \
 	server/conn.c server/conn.h \
 	server/credential.c server/credential.h \
+	server/daemon.c server/daemon.h \
 	server/datetime.c server/datetime.h \
 	server/db.c server/db.h server/db_driver.h \
 	server/db_migrate.c \
@@ -15,6 +23,7 @@ server_libsterna_la_SOURCES = \
 	server/db_pg_conn.c \
 	server/db_pg_group.c \
 	server/db_sqlite.c \
+	server/deliver.c server/deliver.h \
 	server/elem.c server/elem.h \
 	server/elem_write.c \
 	server/fast.c server/fast.h \
@@ -24,22 +33,42 @@ server_libsterna_la_SOURCES = \
 	server/log.c server/log.h \
 	server/loop.c server/loop.h server/loop_impl.h \
 	server/loop_event.c \
+	server/map.c server/map.h \
 	server/mem.c server/mem.h \
 	server/metric.c server/metric.h \
+	server/module.h \
+	server/module_api.c \
+	server/module_elem.c \
+	server/module_load.c server/module_load.h \
+	server/modules.c server/modules.h \
+	server/net.c server/net.h \
 	server/option.c server/option.h \
 	server/option_manual.c \
 	server/option_value.c server/option_value.h \
 	server/precis.c server/precis.h \
 	server/precis_class.c \
+	server/presence.c server/presence.h \
 	server/proxy_protocol.c server/proxy_protocol.h \
 	server/ratelimit.c server/ratelimit.h \
+	server/registry.c server/registry.h \
 	server/result.c server/result.h \
+	server/roster.c server/roster.h \
+	server/roster_iq.c server/roster_iq.h \
+	server/route.c server/route.h \
 	server/sasl.c server/sasl.h \
 	server/sasl_mech.c server/sasl_mech.h \
 	server/scram.c server/scram.h \
+	server/server.c server/server.h \
+	server/session.c server/session.h \
+	server/sm.c server/sm.h server/sm_impl.h \
+	server/sm_store.c \
+	server/stanza.c server/stanza.h \
+	server/stream.c server/stream.h \
+	server/subscription.c server/subscription.h \
 	server/tls.c server/tls.h \
 	server/tls_peer.c \
 	server/tls_ticket.c server/tls_ticket.h \
+	server/transport.h \
 	server/work.c server/work.h \
 	server/xml.c server/xml.h server/xml_impl.h \
 	server/xml_scan.c server/xml_scan.h \
@@ -49,5 +78,9 @@ server_libsterna_la_LIBADD = $(EVENT_LIBS) $(EXPAT_LIBS) $(OPENSSL_LIBS) $(PQ_LI
 
 sbin_PROGRAMS += server/sternad
 server_sternad_SOURCES = server/sternad.c
+# All of the core is in the daemon: modules find their API in it, and nothing else (module.sym).
 server_sternad_LDADD = server/libsterna.la
-server_sternad_LDFLAGS = $(AM_LDFLAGS) -export-dynamic
+server_sternad_DEPENDENCIES = server/libsterna.la server/module.sym
+server_sternad_LDFLAGS = $(AM_LDFLAGS) -Wl,--dynamic-list=$(srcdir)/server/module.sym \
+	-Wl,--whole-archive,server/.libs/libsterna.a,--no-whole-archive
+EXTRA_DIST += server/module.sym

@@ -1,9 +1,276 @@
 /* sternad.c - the daemon: reads its arguments, starts the server, ends it in order. */
+#include <config.h>
+
+#include <errno.h>
+#include <getopt.h>
+#include <grp.h>
+#include <pthread.h>
+#include <pwd.h>
+#include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+#ifdef HAVE_SYSTEMD
+#include <systemd/sd-daemon.h>
+#endif
+#include "server/config.h"
+#include "server/daemon.h"
+#include "server/modules.h"
+#include "server/net.h"
+#include "server/registry.h"
+#include "server/xml.h"
+
+enum { EXIT_CONFIG = 78, EXIT_UNAVAILABLE = 69, EXIT_TEMPORARY = 75 };
+
+static void usage(FILE *out)
+{
+	fputs("Usage: sternad [-c FILE]\n"
+	      "The XMPP server. It runs in the foreground; SIGTERM or SIGINT ends it, SIGHUP reloads.\n\n"
+	      "  -c, --config FILE  configuration (" STERNA_CONF_DIR "/sterna.yaml)\n"
+	      "  -V, --version\n"
+	      "  -h, --help\n", out);
+}
+
+static void notify(const char *state)
+{
+#ifdef HAVE_SYSTEMD
+	sd_notify(0, state);
+#else
+	(void)state;
+#endif
+}
+
+/* --- workers' threads --- */
+
+struct thread {
+	pthread_t id;
+	struct daemon *daemon;
+	struct worker *worker;
+	struct mail start;
+	enum sterna_result started;
+	atomic_bool ready;
+};
+
+static void on_start(struct mail *m, struct loop *l)
+{
+	struct thread *t = (struct thread *)((char *)m - offsetof(struct thread, start));
+
+	(void)l;
+	worker_start(t->worker);
+	t->started = net_start(t->daemon->net, t->worker);
+	atomic_store(&t->ready, true);
+}
+
+static void *run_thread(void *arg)
+{
+	struct thread *t = arg;
+
+	loop_run(t->worker->loop);
+	return NULL;
+}
+
+/* Streams say goodbye, then their bytes leave, then the loop ends. */
+static void on_loop_end(struct timer *t, void *arg)
+{
+	(void)arg;
+	loop_stop(t->loop);
+}
+
+struct ending {
+	struct timer timer;
+	struct net *net;
+};
+
+static void stop_worker(struct worker *w, void *arg)
+{
+	struct ending *e = arg;
+
+	net_stop(e->net, w);
+	worker_stop(w);
+	timer_init(&e->timer, w->loop, on_loop_end, e);
+	timer_set(&e->timer, 300000);
+}
+
+static bool start_threads(struct daemon *d, struct thread *threads)
+{
+	bool ok = true;
+
+	d->server->running = true;
+	for (unsigned i = 0; i < d->server->worker_count; i++) {
+		struct thread *t = &threads[i];
+
+		t->daemon = d;
+		t->worker = d->server->workers[i];
+		t->start.run = on_start;
+		loop_post(t->worker->loop, &t->start);
+		if (pthread_create(&t->id, NULL, run_thread, t) != 0)
+			abort(); /* without threads there is no server */
+		while (!atomic_load(&t->ready))
+			usleep(1000);
+		ok &= t->started == STERNA_OK;
+	}
+	return ok;
+}
+
+static void stop_threads(struct daemon *d, struct thread *threads)
+{
+	struct ending *endings = xalloc(d->server->worker_count * sizeof *endings);
+
+	atomic_store(&d->server->draining, true);
+	for (unsigned i = 0; i < d->server->worker_count; i++) {
+		endings[i].net = d->net;
+		worker_post(d->server->workers[i], stop_worker, &endings[i]);
+	}
+	for (unsigned i = 0; i < d->server->worker_count; i++)
+		pthread_join(threads[i].id, NULL);
+	d->server->running = false;
+	free(endings);
+}
+
+/* --- the main thread's loop --- */
+
+static void reload(struct daemon *d)
+{
+	struct buf said = BUF_INIT;
+
+	log_reopen();
+	notify("RELOADING=1");
+	if (daemon_reload(d, &said) != STERNA_OK)
+		log_error("reload", "refused, nothing was changed", "why", buf_str(&said));
+	notify("READY=1");
+	buf_release(&said);
+}
+
+static void on_signal(struct io *io, unsigned what, void *arg)
+{
+	struct daemon *d = arg;
+	struct signalfd_siginfo info;
+
+	(void)what;
+	if (read(io->fd, &info, sizeof info) != sizeof info)
+		return;
+	if (info.ssi_signo == SIGHUP) {
+		reload(d);
+		return;
+	}
+	log_notice("server", "ends", "signal", info.ssi_signo == SIGINT ? "SIGINT" : "SIGTERM");
+	loop_stop(io->loop);
+}
+
+static void on_watchdog(struct timer *t, void *arg)
+{
+	(void)arg;
+	notify("WATCHDOG=1");
+	timer_set(t, 5000000);
+}
+
+static void on_daily(struct timer *t, void *arg)
+{
+	daemon_maintain(arg);
+	timer_set(t, UINT64_C(86400) * 1000000);
+}
+
+static void run_main(struct daemon *d, struct io *signals)
+{
+	struct timer watchdog, daily;
+
+	io_watch(signals, IO_READ);
+	timer_init(&watchdog, d->loop, on_watchdog, NULL);
+	timer_init(&daily, d->loop, on_daily, d);
+	timer_set(&watchdog, 5000000);
+	timer_set(&daily, UINT64_C(86400) * 1000000);
+	notify("READY=1\nSTATUS=listening");
+	loop_run(d->loop);
+	notify("STOPPING=1");
+	timer_cancel(&watchdog);
+	timer_cancel(&daily);
+	io_clear(signals);
+}
+
+/* --- privileges --- */
+
+static bool drop_privileges(const struct config_server *c)
+{
+	const struct passwd *pw = c->user != NULL ? getpwnam(c->user) : NULL;
+
+	if (c->user == NULL || geteuid() != 0)
+		return true;
+	if (pw == NULL || initgroups(c->user, pw->pw_gid) != 0 || setgid(pw->pw_gid) != 0 || setuid(pw->pw_uid) != 0) {
+		log_error("server", "cannot become the user", "user", c->user, "error", strerror(errno));
+		return false;
+	}
+	return true;
+}
+
+static int serve(struct daemon *d)
+{
+	struct thread *threads = xalloc(d->server->worker_count * sizeof *threads);
+	struct io signals;
+	sigset_t set;
+	int fd, code = EXIT_TEMPORARY;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	io_init(&signals, d->loop, fd, on_signal, d);
+	if (start_threads(d, threads) && drop_privileges(&d->config->server)) {
+		daemon_say_ready(d);
+		run_main(d, &signals);
+		code = 0;
+	}
+	stop_threads(d, threads);
+	io_clear(&signals);
+	close(fd);
+	free(threads);
+	return code;
+}
 
 int main(int argc, char **argv)
 {
-	(void)argc;
-	(void)argv;
-	return 0;
+	static const struct option options[] = {
+		{ "config", required_argument, NULL, 'c' }, { "version", no_argument, NULL, 'V' },
+		{ "help", no_argument, NULL, 'h' }, { NULL, 0, NULL, 0 } };
+	const char *path = STERNA_CONF_DIR "/sterna.yaml", *wrong = NULL;
+	struct daemon d = { 0 };
+	sigset_t set;
+	int o, code;
+
+	while ((o = getopt_long(argc, argv, "c:Vh", options, NULL)) != -1) {
+		switch (o) {
+		case 'c':
+			path = optarg;
+			break;
+		case 'V':
+			puts("sternad " PACKAGE_VERSION);
+			return 0;
+		case 'h':
+			usage(stdout);
+			return 0;
+		default:
+			usage(stderr);
+			return 2;
+		}
+	}
+	/* Signals are the main thread's, by descriptor; threads inherit the mask. */
+	sigfillset(&set);
+	sigdelset(&set, SIGABRT);
+	sigdelset(&set, SIGSEGV);
+	sigdelset(&set, SIGBUS);
+	sigdelset(&set, SIGFPE);
+	sigdelset(&set, SIGILL);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	if (!xml_library_ok(&wrong)) {
+		fprintf(stderr, "sternad: %s\n", wrong);
+		return EXIT_UNAVAILABLE;
+	}
+	code = daemon_open(path, &d);
+	if (code == 0)
+		code = serve(&d);
+	daemon_close(&d);
+	return code;
 }

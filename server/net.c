@@ -1,0 +1,309 @@
+/* net.c - listeners on every worker, admission by address, TLS contexts that can be replaced. */
+#include "server/net.h"
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "server/c2s.h"
+#include "server/cidr.h"
+#include "server/component.h"
+#include "server/conn.h"
+#include "server/listener.h"
+#include "server/ratelimit.h"
+
+struct port {
+	struct net *net;
+	const struct config_listen *config;
+	const struct stream_kind *kind;
+	struct cidr_set proxies;
+	struct listener **listeners;     /* by worker */
+};
+
+struct door {                            /* a port on a worker: the listener's argument */
+	struct port *port;
+	struct worker *worker;
+};
+
+struct net {
+	struct server *server;
+	struct port *ports;
+	size_t port_count;
+	struct door *doors;
+	pthread_mutex_t lock;            /* of tls */
+	struct tls_context *tls;
+	struct ratelimit_table *addresses;
+	struct conn_limits limits;
+};
+
+enum { BEFORE_AUTH, AFTER_AUTH };
+
+static struct tls_context *current_tls(struct net *n)
+{
+	pthread_mutex_lock(&n->lock);
+	struct tls_context *c = tls_context_ref(n->tls);
+
+	pthread_mutex_unlock(&n->lock);
+	return c;
+}
+
+/* --- admission --- */
+
+static bool may_hold(struct net *n, const struct ip *peer, uint64_t now)
+{
+	const struct config_limits *l = &n->server->config->limits;
+	const struct ip key = ratelimit_address(peer);
+
+	if (atomic_load(&n->server->streams) >= l->connections || atomic_load(&n->server->draining))
+		return false;
+	if (ratelimit_table_take(n->addresses, &key, sizeof key, BEFORE_AUTH, &l->connects_per_address, now, 1, NULL)
+		!= STERNA_OK)
+		return false;
+	return ratelimit_table_hold(n->addresses, &key, sizeof key, BEFORE_AUTH, l->connections_per_address, now)
+		== STERNA_OK;
+}
+
+bool net_may_login(struct stream *s)
+{
+	struct net *n = s->worker->server->net;
+	const struct ip key = s->has_ip ? ratelimit_address(&s->ip) : (struct ip){ 0 };
+
+	if (n == NULL || !s->has_ip)
+		return true;
+	return ratelimit_table_take(n->addresses, &key, sizeof key, AFTER_AUTH,
+		&n->server->config->limits.logins_per_address, loop_now_us(s->worker->loop), 1, NULL) == STERNA_OK;
+}
+
+bool net_authenticated(struct stream *s)
+{
+	struct net *n = s->worker->server->net;
+	const struct ip key = s->has_ip ? ratelimit_address(&s->ip) : (struct ip){ 0 };
+	const uint64_t now = loop_now_us(s->worker->loop);
+
+	if (n == NULL || !s->has_ip || s->held_after)
+		return true;
+	if (ratelimit_table_hold(n->addresses, &key, sizeof key, AFTER_AUTH,
+		n->server->config->limits.authenticated_per_address, now) != STERNA_OK)
+		return false;
+	s->held_after = true;
+	ratelimit_table_release(n->addresses, &key, sizeof key, BEFORE_AUTH, now);
+	return true;
+}
+
+void net_gone(struct stream *s)
+{
+	struct net *n = s->worker->server->net;
+	const struct ip key = s->has_ip ? ratelimit_address(&s->ip) : (struct ip){ 0 };
+
+	if (n != NULL && s->has_ip)
+		ratelimit_table_release(n->addresses, &key, sizeof key, s->held_after ? AFTER_AUTH : BEFORE_AUTH,
+			loop_now_us(s->worker->loop));
+	s->has_ip = false;
+}
+
+/* --- a connection --- */
+
+/* From a trusted proxy: the client's own address counts, when its header has told it. */
+static bool admit_behind_proxy(void *arg, const struct ip *peer)
+{
+	struct stream *s = arg;
+
+	if (!may_hold(s->worker->server->net, peer, loop_now_us(s->worker->loop)))
+		return false;
+	s->ip = *peer;
+	s->has_ip = true;
+	return true;
+}
+
+static void on_accept(void *arg, int fd, const struct ip *peer)
+{
+	struct door *d = arg;
+	struct net *n = d->port->net;
+	const bool direct = d->port->config->tls == CONFIG_TLS_DIRECT, plain = d->port->config->tls == CONFIG_TLS_NONE;
+	const bool proxied = cidr_set_has(&d->port->proxies, peer);
+	struct tls_context *tls = plain ? NULL : current_tls(n);
+	struct stream *s = stream_new(d->worker, d->port->kind, direct);
+	struct transport *t;
+
+	if (!proxied) {
+		s->ip = *peer;
+		s->has_ip = true;
+	}
+	t = conn_accept(d->worker->loop, fd, &(struct conn_options){
+		.tls = tls, .direct = direct, .alpn = direct ? "xmpp-client" : NULL, .proxies = &d->port->proxies,
+		.admit = admit_behind_proxy, .admit_arg = s, .limits = &n->limits });
+	stream_attach(s, t);
+	tls_context_unref(&tls);
+}
+
+static bool on_admit(void *arg, const struct ip *peer)
+{
+	struct door *d = arg;
+
+	if (cidr_set_has(&d->port->proxies, peer))
+		return true;
+	return may_hold(d->port->net, peer, loop_now_us(d->worker->loop));
+}
+
+/* --- TLS --- */
+
+static enum sterna_result make_tls(const struct config *c, int64_t now_us, struct tls_context **out)
+{
+	struct tls_host_options *hosts = xalloc((c->hosts.count + 1) * sizeof *hosts);
+	struct tls_options o = { .hosts = hosts, .only_1_3 = c->tls.minimum == CONFIG_TLS_1_3,
+		.ca_file = c->tls.authorities, .ciphers = c->tls.ciphers, .now_s = now_us / 1000000 };
+	enum sterna_result rc = STERNA_EINVAL;
+
+	for (size_t i = 0; i < c->hosts.count; i++) {
+		const struct config_host *h = &config_hosts(c)[i];
+
+		hosts[o.count].name = h->domain;
+		hosts[o.count].cert_file = h->certificate != NULL ? h->certificate : c->tls.certificate;
+		hosts[o.count].key_file = h->certificate != NULL ? h->key : c->tls.key;
+		if (hosts[o.count].cert_file == NULL)
+			log_error("tls", "a host has no certificate", "host", h->domain);
+		else
+			o.count++;
+	}
+	if (o.count == c->hosts.count && o.count > 0)
+		rc = tls_context_new(&o, out);
+	else if (o.count == 0)
+		log_error("tls", "no host has a certificate");
+	free(hosts);
+	return rc;
+}
+
+enum sterna_result net_reload_tls(struct net *n, const struct config *c)
+{
+	struct tls_context *fresh = NULL, *old;
+	const enum sterna_result rc = make_tls(c, loop_wall_us(n->server->workers[0]->loop), &fresh);
+
+	if (rc != STERNA_OK)
+		return rc;
+	pthread_mutex_lock(&n->lock);
+	old = n->tls;
+	n->tls = fresh;
+	pthread_mutex_unlock(&n->lock);
+	tls_context_unref(&old);
+	return STERNA_OK;
+}
+
+int net_certificate_days(const struct net *n)
+{
+	struct tls_context *c = current_tls((struct net *)n);
+	const int days = tls_context_days_left(c, NULL, loop_wall_us(n->server->workers[0]->loop) / 1000000);
+
+	tls_context_unref(&c);
+	return days;
+}
+
+/* --- life --- */
+
+static const struct stream_kind *kind_of(const struct config_listen *c)
+{
+	switch (c->kind) {
+	case CONFIG_C2S:
+		return &c2s_kind;
+	case CONFIG_COMPONENT:
+		return &component_kind;
+	default:
+		return NULL; /* the HTTP listener is a module's */
+	}
+}
+
+static enum sterna_result add_port(struct net *n, const struct config_listen *c)
+{
+	struct port *p = &n->ports[n->port_count];
+
+	if (kind_of(c) == NULL) {
+		if (c->kind == CONFIG_S2S)
+			log_warning("net", "this version has no links to other servers; the listener is not opened");
+		return STERNA_OK;
+	}
+	p->net = n;
+	p->config = c;
+	p->kind = kind_of(c);
+	p->listeners = xalloc(n->server->worker_count * sizeof(struct listener *));
+	n->port_count++;
+	for (size_t i = 0; i < c->proxy_protocol.count; i++)
+		if (cidr_set_add(&p->proxies, c->proxy_protocol.item[i]) != STERNA_OK) {
+			log_error("net", "this is no network", "proxy_protocol", c->proxy_protocol.item[i]);
+			return STERNA_EINVAL;
+		}
+	return STERNA_OK;
+}
+
+enum sterna_result net_open(struct server *s, struct net **out)
+{
+	const struct config *c = s->config;
+	struct net *n = xalloc(sizeof *n);
+	uint64_t seed[2];
+	enum sterna_result rc = STERNA_OK;
+
+	n->server = s;
+	pthread_mutex_init(&n->lock, NULL);
+	n->limits = conn_limits_default;
+	n->limits.handshake_us = (uint64_t)c->limits.tls_time.us;
+	n->limits.progress_us = (uint64_t)c->limits.write_time.us;
+	loop_random(s->workers[0]->loop, seed, sizeof seed);
+	n->addresses = ratelimit_table_new(100000, 300000000, seed);
+	n->ports = xalloc((c->listen.count + 1) * sizeof *n->ports);
+	for (size_t i = 0; rc == STERNA_OK && i < c->listen.count; i++)
+		rc = add_port(n, &config_listens(c)[i]);
+	n->doors = xalloc((n->port_count + 1) * s->worker_count * sizeof *n->doors);
+	if (rc == STERNA_OK)
+		rc = net_reload_tls(n, c);
+	s->net = n;
+	if (rc != STERNA_OK) {
+		s->net = NULL;
+		net_free(&n);
+	} else {
+		*out = n;
+	}
+	return rc;
+}
+
+enum sterna_result net_start(struct net *n, struct worker *w)
+{
+	static const struct listener_handler handler = { .admit = on_admit, .accept = on_accept };
+
+	for (size_t i = 0; i < n->port_count; i++) {
+		struct port *p = &n->ports[i];
+		struct door *d = &n->doors[i * n->server->worker_count + w->index];
+		const struct listener_options o = { .address = p->config->address, .port = (uint16_t)p->config->port,
+			.backlog = (int)p->config->backlog, .first = w->index == 0 };
+
+		d->port = p;
+		d->worker = w;
+		const enum sterna_result rc = listener_new(w->loop, &o, &handler, d, &p->listeners[w->index]);
+
+		if (rc != STERNA_OK)
+			return rc;
+	}
+	return STERNA_OK;
+}
+
+void net_stop(struct net *n, struct worker *w)
+{
+	for (size_t i = 0; i < n->port_count; i++)
+		if (n->ports[i].listeners[w->index] != NULL)
+			listener_free(&n->ports[i].listeners[w->index]);
+}
+
+void net_free(struct net **net)
+{
+	struct net *n = *net;
+
+	*net = NULL;
+	if (n == NULL)
+		return;
+	for (size_t i = 0; i < n->port_count; i++) {
+		cidr_set_clear(&n->ports[i].proxies);
+		free(n->ports[i].listeners);
+	}
+	free(n->ports);
+	free(n->doors);
+	tls_context_unref(&n->tls);
+	ratelimit_table_free(&n->addresses);
+	pthread_mutex_destroy(&n->lock);
+	free(n);
+}

@@ -1,0 +1,29 @@
+/* net.h - the server's listeners: sockets, TLS contexts, who may connect how often. Real networks only: the
+ * simulation makes its streams itself. Threads: opened and closed from the main thread; the rest on workers. */
+#ifndef STERNA_NET_H
+#define STERNA_NET_H
+
+#include "server/server.h"
+
+struct net;
+struct stream;
+
+/** Contexts and sockets for all that the configuration listens on; nothing is accepted before net_start().
+ *  @return STERNA_EIO a port or a certificate cannot be used (logged) */
+enum sterna_result net_open(struct server *s, struct net **out) STERNA_CHECKED;
+/** On each worker's thread: its listeners begin. @return STERNA_EIO (logged) */
+enum sterna_result net_start(struct net *n, struct worker *w) STERNA_CHECKED;
+void net_stop(struct net *n, struct worker *w);   /**< on the worker's thread: no new connections */
+void net_free(struct net **n);                     /**< after the server's streams; perhaps after the server */
+/** New certificates: read anew; live connections keep theirs. @return STERNA_EINVAL (logged): the old ones stay */
+enum sterna_result net_reload_tls(struct net *n, const struct config *c) STERNA_CHECKED;
+/** Days until the first certificate ends. */
+int net_certificate_days(const struct net *n);
+
+/** A login is to be tried from this stream's address: false: too many (limits.logins_per_address). */
+bool net_may_login(struct stream *s);
+/** The stream is authenticated: it counts with those. @return false: too many of them from this address */
+bool net_authenticated(struct stream *s);
+void net_gone(struct stream *s);
+
+#endif

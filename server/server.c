@@ -1,0 +1,364 @@
+/* server.c - a server with its hosts and workers, from start to end. */
+#include "server/server.h"
+#include <openssl/crypto.h>
+#include <stdlib.h>
+#include <string.h>
+#include "server/account.h"
+#include "server/net.h"
+#include "server/registry.h"
+#include "server/roster_iq.h"
+#include "server/session.h"
+#include "server/sm.h"
+#include "server/stream.h"
+
+const struct sterna_metric server_metric_table[] = {
+	[METRIC_STANZAS_IN] = { "sterna_stanzas_received_total", "Stanzas received from clients.", METRIC_COUNTER },
+	[METRIC_STANZAS_OUT] = { "sterna_stanzas_sent_total", "Stanzas written to streams.", METRIC_COUNTER },
+	[METRIC_STANZAS_REFUSED] = { "sterna_stanzas_refused_total", "Stanzas answered with an error.", METRIC_COUNTER },
+	[METRIC_STREAM_ERRORS] = { "sterna_stream_errors_total", "Streams ended with an error.", METRIC_COUNTER },
+	[METRIC_LOGINS] = { "sterna_logins_total", "Successful logins.", METRIC_COUNTER },
+	[METRIC_LOGIN_FAILURES] = { "sterna_login_failures_total", "Failed logins.", METRIC_COUNTER },
+	[METRIC_SESSIONS] = { "sterna_sessions", "Sessions, bound or resumable.", METRIC_GAUGE },
+	[METRIC_STREAMS] = { "sterna_streams", "Open streams.", METRIC_GAUGE },
+	[METRIC_ACCOUNTS] = { "sterna_accounts_loaded", "Accounts in memory.", METRIC_GAUGE },
+	[METRIC_MAILBOX_DEPTH] = { "sterna_mailbox_depth", "Mails that wait for a worker.", METRIC_GAUGE },
+	[METRIC_LONGEST_TURN] = { "sterna_loop_longest_turn_seconds", "Longest turn of a worker's loop of late.",
+		METRIC_GAUGE_MAX, .scale = 1e-6 },
+	[METRIC_DB_QUEUE_BYTES] = { "sterna_db_queue_bytes", "Writes that wait for the database.", METRIC_GAUGE },
+	[METRIC_DB_UP] = { "sterna_db_up_workers", "Workers whose database is up.", METRIC_GAUGE },
+	[METRIC_OFFLINE_STORED] = { "sterna_offline_stored_total", "Messages stored for later.", METRIC_COUNTER },
+	[METRIC_SM_RESUMED] = { "sterna_sm_resumed_total", "Sessions resumed.", METRIC_COUNTER },
+	{ 0 }
+};
+
+/* --- who owns what --- */
+
+struct worker *server_owner(const struct server *s, const struct jid *j)
+{
+	return s->workers[jid_hash(j) % s->worker_count];
+}
+
+struct host *server_host(const struct server *s, const char *domain)
+{
+	return map_get(&s->hosts, domain);
+}
+
+int64_t worker_next_id(struct worker *w)
+{
+	/* Milliseconds in the upper 44 bits; below, the worker (6 bits) and a count (14 bits): no two are equal,
+	 * and each worker's grow, also when the clock goes back. */
+	const uint64_t ms = (uint64_t)(loop_wall_us(w->loop) / 1000);
+	uint64_t id = ms << 20 | (uint64_t)(w->index & 63) << 14;
+
+	if (id <= w->last_id) {
+		id = w->last_id + 1;
+		if ((id >> 14 & 63) != (w->index & 63)) /* the count is full: on to the next millisecond */
+			id = ((w->last_id >> 20) + 1) << 20 | (uint64_t)(w->index & 63) << 14;
+	}
+	w->last_id = id;
+	return (int64_t)id;
+}
+
+uint64_t worker_trace(struct worker *w)
+{
+	return (uint64_t)(w->index & 63) << 48 | ++w->last_trace;
+}
+
+void worker_token(struct worker *w, char out[33])
+{
+	unsigned char raw[16];
+
+	loop_random(w->loop, raw, sizeof raw);
+	for (int i = 0; i < 16; i++)
+		snprintf(out + 2 * i, 3, "%02x", raw[i]);
+}
+
+struct post {
+	struct mail mail;
+	struct worker *worker;
+	void (*fn)(struct worker *w, void *arg);
+	void *arg;
+};
+
+static void on_post(struct mail *m, struct loop *l)
+{
+	struct post *p = (struct post *)m;
+
+	(void)l;
+	p->fn(p->worker, p->arg);
+	free(p);
+}
+
+void worker_post(struct worker *w, void (*fn)(struct worker *w, void *arg), void *arg)
+{
+	struct post *p = xalloc(sizeof *p);
+
+	*p = (struct post){ { .run = on_post }, w, fn, arg };
+	loop_post(w->loop, &p->mail);
+}
+
+/* --- hosts --- */
+
+struct host *server_add_host(struct server *s, const char *domain, enum host_kind kind)
+{
+	struct jid *j = NULL;
+
+	if (jid_parse(domain, strlen(domain), &j) != STERNA_OK || jid_local(j) != NULL || jid_resource(j) != NULL) {
+		jid_unref(&j);
+		log_error("server", "this is no domain", "host", domain);
+		return NULL;
+	}
+	if (server_host(s, jid_full(j)) != NULL) {
+		log_error("server", "a domain is there twice", "host", jid_full(j));
+		jid_unref(&j);
+		return NULL;
+	}
+	struct host *h = xalloc(sizeof *h);
+
+	h->jid = j;
+	h->kind = kind;
+	map_put(&s->hosts, jid_full(j), h);
+	s->host_list = xrealloc(s->host_list, (s->host_count + 1) * sizeof(struct host *));
+	s->host_list[s->host_count++] = h;
+	return h;
+}
+
+static bool add_hosts(struct server *s)
+{
+	for (size_t i = 0; i < s->config->hosts.count; i++) {
+		const struct config_host *c = &config_hosts(s->config)[i];
+		struct host *h = server_add_host(s, c->domain, HOST_USERS);
+
+		if (h == NULL)
+			return false;
+		h->config = c;
+	}
+	for (size_t i = 0; i < s->config->components.count; i++) {
+		const struct config_component *c = &config_components(s->config)[i];
+		struct host *h = server_add_host(s, c->domain, HOST_COMPONENT);
+
+		if (h == NULL)
+			return false;
+		h->secret = xstrdup(c->secret != NULL ? c->secret : "");
+	}
+	return true;
+}
+
+/* --- the secret that must be the same after a restart and on every node --- */
+
+static void on_secret(void *arg, enum sterna_result rc, const struct db_rows *rows)
+{
+	struct server *s = arg;
+	size_t len = 0;
+	const char *value = rc == STERNA_OK && db_rows_count(rows) > 0 ? db_str(rows, 0, 0, &len) : NULL;
+
+	if (value != NULL && len == sizeof s->secret)
+		memcpy(s->secret, value, len);
+}
+
+static enum sterna_result load_secret(struct server *s)
+{
+	static const struct db_stmt put = {
+		.name = "secret_put", .params = "b",
+		.sql = "INSERT INTO kv (ns, key, value) VALUES ('server', 'secret', $1) ON CONFLICT (ns, key) DO NOTHING",
+	};
+	static const struct db_stmt get = {
+		.name = "secret_get", .params = "", .columns = "b",
+		.sql = "SELECT value FROM kv WHERE ns = 'server' AND key = 'secret'",
+	};
+	unsigned char fresh[32];
+
+	loop_random(s->workers[0]->loop, fresh, sizeof fresh);
+	const struct db_value v = DB_BLOB(fresh, sizeof fresh);
+	enum sterna_result rc = db_exec_now(s->db, &put, &v, NULL, NULL);
+
+	if (rc == STERNA_OK)
+		rc = db_exec_now(s->db, &get, NULL, on_secret, s);
+	OPENSSL_cleanse(fresh, sizeof fresh);
+	return rc;
+}
+
+/* --- workers --- */
+
+enum { SWEEP_US = 2000000 };
+
+static void on_sweep(struct timer *t, void *arg)
+{
+	struct worker *w = arg;
+
+	for (struct stream *st = w->streams, *next; st != NULL; st = next) {
+		next = st->next;
+		stream_sweep(st);
+	}
+	account_trim(w);
+	timer_set(t, SWEEP_US);
+}
+
+static struct worker *worker_new(struct server *s, struct loop *l, unsigned index)
+{
+	struct worker *w = xalloc(sizeof *w);
+	uint64_t keys[2];
+
+	w->server = s;
+	w->loop = l;
+	w->index = index;
+	loop_random(l, keys, sizeof keys);
+	map_init(&w->accounts, keys[0], keys[1]);
+	return w;
+}
+
+void worker_start(struct worker *w)
+{
+	w->db = db_client_new(w->server->db, w->loop);
+	timer_init(&w->sweep, w->loop, on_sweep, w);
+	timer_set(&w->sweep, SWEEP_US);
+}
+
+/* Sessions that may be resumed are left in storage as they are; the others end. */
+void worker_stop(struct worker *w)
+{
+	struct map_entry *e;
+
+	w->stopping = true;
+	timer_cancel(&w->sweep);
+	for (struct stream *st = w->streams, *next; st != NULL; st = next) {
+		next = st->next;
+		if (st->session != NULL && sm_is_resumable(st->session))
+			st->cut = true;
+		stream_error(st, "system-shutdown", NULL);
+	}
+	loop_run_deferred(w->loop);
+	for (size_t at = 0; (e = map_next(&w->accounts, &at)) != NULL;) {
+		struct account *a = e->value;
+
+		for (struct sterna_session *s = a->sessions, *next; s != NULL; s = next) {
+			next = s->next;
+			if (sm_is_resumable(s))
+				sm_save(s);
+			else
+				session_end(s);
+		}
+	}
+}
+
+static void worker_free(struct worker *w)
+{
+	struct map_entry *e;
+
+	while (w->streams != NULL)
+		stream_free_now(w->streams);
+	db_client_free(&w->db, 5000);
+	for (size_t at = 0; (e = map_next(&w->accounts, &at)) != NULL;) {
+		struct account *a = e->value;
+
+		while (a->sessions != NULL)
+			session_drop(a->sessions);
+		account_unload(a);
+	}
+	map_clear(&w->accounts);
+	for (unsigned i = 0; i < w->slot_count; i++)
+		free(w->slots[i]);
+	free(w->slots);
+	while (w->free_calls != NULL) {
+		struct sterna_call *c = w->free_calls;
+
+		w->free_calls = c->next;
+		free(c);
+	}
+	registry_unref(&w->registry);
+	loop_free(&w->loop);
+	free(w);
+}
+
+/* --- metrics that are known elsewhere --- */
+
+static void on_read(void *arg)
+{
+	struct server *s = arg;
+
+	metric_store(s->metric_set, 0, METRIC_SESSIONS, 0, (int64_t)atomic_load(&s->sessions));
+	metric_store(s->metric_set, 0, METRIC_STREAMS, 0, (int64_t)atomic_load(&s->streams));
+	for (unsigned i = 0; i < s->worker_count; i++)
+		metric_store(s->metric_set, i, METRIC_MAILBOX_DEPTH, 0, (int64_t)loop_mail_depth(s->workers[i]->loop));
+}
+
+/* --- life --- */
+
+enum sterna_result server_new(const struct server_parts *parts, struct server **out)
+{
+	struct server *s = xalloc(sizeof *s);
+	uint64_t keys[2];
+	enum sterna_result rc;
+
+	s->config = parts->config;
+	s->db = parts->db;
+	s->pool = parts->pool;
+	loop_random(parts->loops[0], keys, sizeof keys);
+	map_init(&s->hosts, keys[0], keys[1]);
+	s->worker_count = parts->worker_count;
+	s->workers = xalloc(s->worker_count * sizeof(struct worker *));
+	for (unsigned i = 0; i < s->worker_count; i++)
+		s->workers[i] = worker_new(s, parts->loops[i], i);
+	s->metrics = metrics_new(s->worker_count);
+	s->started_us = loop_wall_us(s->workers[0]->loop);
+	rc = metrics_add(s->metrics, server_metric_table, &s->metric_set);
+	if (rc == STERNA_OK)
+		metrics_on_read(s->metrics, on_read, s);
+	if (rc == STERNA_OK && !add_hosts(s))
+		rc = STERNA_EINVAL;
+	if (rc == STERNA_OK)
+		rc = load_secret(s);
+	if (rc == STERNA_OK)
+		rc = module_load_static(s, &sterna_module_roster);
+	if (rc != STERNA_OK) {
+		server_free(&s);
+		return rc;
+	}
+	*out = s;
+	return STERNA_OK;
+}
+
+void server_free(struct server **server)
+{
+	struct server *s = *server;
+
+	*server = NULL;
+	if (s == NULL)
+		return;
+	for (unsigned i = 0; i < s->worker_count; i++)
+		worker_free(s->workers[i]);
+	modules_free(s);
+	metrics_on_read(s->metrics, NULL, s);
+	if (s->metric_set != NULL)
+		metrics_remove(s->metrics, &s->metric_set);
+	metrics_free(&s->metrics);
+	for (size_t i = 0; i < s->host_count; i++) {
+		struct host *h = s->host_list[i];
+
+		jid_unref(&h->jid);
+		free(h->secret);
+		free(h->category);
+		free(h->type);
+		free(h->name);
+		free(h);
+	}
+	free(s->host_list);
+	map_clear(&s->hosts);
+	free(s->workers);
+	OPENSSL_cleanse(s->secret, sizeof s->secret);
+	free(s);
+}
+
+enum sterna_result sterna_serve(struct sterna_mod *m, const char *domain, const char *category, const char *type,
+	const char *name)
+{
+	struct host *h = m->server->running ? NULL : server_add_host(m->server, domain, HOST_SERVICE);
+
+	if (h == NULL)
+		return STERNA_EINVAL;
+	h->module = m->slot;
+	h->category = xstrdup(category);
+	h->type = xstrdup(type);
+	h->name = xstrdup(name);
+	return STERNA_OK;
+}

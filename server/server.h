@@ -1,0 +1,127 @@
+/* server.h - one server: its hosts, its workers, what they share. Nothing is global, so that the simulation
+ * runs several servers in one process (rule 8).
+ *
+ * Threads: struct server is made and changed on the main thread before the workers run; what changes later
+ * (hosts' settings, module tables, TLS contexts) is replaced on each worker by a mail. A struct worker
+ * belongs to its own thread. */
+#ifndef STERNA_SERVER_H
+#define STERNA_SERVER_H
+
+#include <stdatomic.h>
+#include "server/config.h"
+#include "server/db.h"
+#include "server/jid.h"
+#include "server/loop.h"
+#include "server/map.h"
+#include "server/metric.h"
+#include "server/module.h"
+#include "server/work.h"
+#include "server/xml.h"
+
+struct account;
+struct net;
+struct registry;
+struct stanza;
+struct stream;
+
+enum host_kind { HOST_USERS, HOST_SERVICE, HOST_COMPONENT };
+
+/** A domain that we answer for. */
+struct host {
+	struct jid *jid;
+	enum host_kind kind;
+	const struct config_host *config;        /* HOST_USERS */
+	const struct module_slot *module;        /* HOST_SERVICE */
+	char *category, *type, *name;            /* of a service or component, for discovery */
+	char *secret;                            /* HOST_COMPONENT */
+	struct stream *component;                /* HOST_COMPONENT: those connected; worker 0's */
+};
+
+struct server {
+	_Atomic(const struct config *) config;   /* replaced by a reload; older ones stay alive */
+	struct map hosts;                        /* domain to struct host; fixed while workers run */
+	struct host **host_list;
+	size_t host_count;
+	struct worker **workers;
+	unsigned worker_count;
+	struct db *db;
+	struct work_pool *pool;
+	struct registry *registry;               /* the newest; workers hold their own reference */
+	struct metrics *metrics;
+	struct metric_set *metric_set;
+	struct net *net;                         /* NULL in the simulation */
+	unsigned char secret[32];                /* for SCRAM answers to unknown users; same over restarts */
+	int64_t started_us;
+	atomic_ulong sessions, streams;          /* now */
+	bool running;                            /* the workers' threads run */
+	atomic_bool draining;                    /* no new connections, streams are being closed */
+};
+
+/** Streams under way, for limits, `session list`, shutdown. */
+struct worker {
+	struct server *server;
+	struct loop *loop;
+	unsigned index;
+	struct db_client *db;
+	struct registry *registry;
+	struct map accounts;                     /* bare JID to struct account */
+	struct stream *streams;                  /* doubly linked, all of this worker */
+	struct account *idle_first, *idle_last;  /* accounts without sessions or work, longest idle first */
+	size_t idle_count;
+	void **slots;                            /* modules' worker slots, by slot index */
+	unsigned slot_count;
+	uint64_t last_id;                        /* of the archive; see worker_next_id() */
+	uint64_t last_trace, last_session;
+	struct timer sweep;                      /* every few seconds: idle parsers sleep, idle streams end */
+	struct task flush;
+	unsigned calls;                          /* under way or waiting */
+	struct sterna_call *free_calls;
+	bool stopping;
+};
+
+enum server_metric { METRIC_STANZAS_IN, METRIC_STANZAS_OUT, METRIC_STANZAS_REFUSED, METRIC_STREAM_ERRORS, METRIC_LOGINS,
+	METRIC_LOGIN_FAILURES, METRIC_SESSIONS, METRIC_STREAMS, METRIC_ACCOUNTS, METRIC_MAILBOX_DEPTH,
+	METRIC_LONGEST_TURN, METRIC_DB_QUEUE_BYTES, METRIC_DB_UP, METRIC_OFFLINE_STORED, METRIC_SM_RESUMED };
+extern const struct sterna_metric server_metric_table[];
+
+/** Which worker owns this JID's bare form. */
+struct worker *server_owner(const struct server *s, const struct jid *j);
+/** The host of that domain, or NULL: it is a remote one. */
+struct host *server_host(const struct server *s, const char *domain);
+
+/** An archive id: unique, growing, its time in the upper bits (milliseconds << 20). */
+int64_t worker_next_id(struct worker *w);
+static inline int64_t id_time_us(int64_t id)
+{
+	return (id >> 20) * 1000;
+}
+/** An id that all log lines of a stanza carry. */
+uint64_t worker_trace(struct worker *w);
+/** 128 random bits as 32 hexadecimal digits and a NUL. */
+void worker_token(struct worker *w, char out[33]);
+
+/** A domain more; before the workers run. NULL: no domain, or there twice (logged). */
+struct host *server_add_host(struct server *s, const char *domain, enum host_kind kind);
+
+/** A mail that runs fn(worker, arg) on that worker; arg is fn's. */
+void worker_post(struct worker *w, void (*fn)(struct worker *w, void *arg), void *arg);
+
+/* --- life (server.c) --- */
+
+struct server_parts {
+	const struct config *config;
+	struct db *db;
+	struct work_pool *pool;
+	struct loop **loops;                     /* one per worker; taken */
+	unsigned worker_count;
+};
+/** Makes the server with its workers; loads what the configuration names of modules. */
+enum sterna_result server_new(const struct server_parts *parts, struct server **out) STERNA_CHECKED;
+/** On the worker's thread (or before it runs): its database client, timers. */
+void worker_start(struct worker *w);
+/** On the worker's thread: ends streams with <system-shutdown/>, hands unacked stanzas to storage. */
+void worker_stop(struct worker *w);
+/** After the workers' threads have ended. Does not close the db or the pool. */
+void server_free(struct server **s);
+
+#endif
