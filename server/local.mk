@@ -69,6 +69,8 @@ server_libsterna_la_SOURCES = \
 	server/tls_peer.c \
 	server/tls_ticket.c server/tls_ticket.h \
 	server/transport.h \
+	server/user.c server/user.h server/user_impl.h \
+	server/user_bulk.c \
 	server/work.c server/work.h \
 	server/xml.c server/xml.h server/xml_impl.h \
 	server/xml_scan.c server/xml_scan.h \
@@ -84,3 +86,16 @@ server_sternad_DEPENDENCIES = server/libsterna.la server/module.sym
 server_sternad_LDFLAGS = $(AM_LDFLAGS) -Wl,--dynamic-list=$(srcdir)/server/module.sym \
 	-Wl,--whole-archive,server/.libs/libsterna.a,--no-whole-archive
 EXTRA_DIST += server/module.sym
+
+# The tool is its table of commands; it links the whole core, so that modules can be asked for their options.
+bin_PROGRAMS += server/sternactl
+server_sternactl_SOURCES = \
+	server/ctl.c server/ctl.h \
+	server/ctl_client.c \
+	server/ctl_config.c \
+	server/ctl_user.c \
+	server/sternactl.c
+server_sternactl_LDADD = server/libsterna.la
+server_sternactl_DEPENDENCIES = server/libsterna.la server/module.sym
+server_sternactl_LDFLAGS = $(AM_LDFLAGS) -Wl,--dynamic-list=$(srcdir)/server/module.sym \
+	-Wl,--whole-archive,server/.libs/libsterna.a,--no-whole-archive

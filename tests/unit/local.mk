@@ -144,3 +144,9 @@ TESTS += tests/unit/test_bench
 tests_unit_test_bench_SOURCES = tests/unit/test_bench.c tests/bench/hist.c tests/bench/scan.c tests/bench/scram.c
 tests_unit_test_bench_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_bench_LDADD = $(CHECK_LIBS) $(OPENSSL_LIBS) -lm
+
+check_PROGRAMS += tests/unit/test_user
+TESTS += tests/unit/test_user
+tests_unit_test_user_SOURCES = tests/unit/test_user.c
+tests_unit_test_user_CPPFLAGS = $(UNIT_CPPFLAGS) -DTEST_SQL_DIR='"$(abs_top_srcdir)/sql"'
+tests_unit_test_user_LDADD = $(UNIT_LDADD)

@@ -1,0 +1,35 @@
+/* user_impl.h - what the files of user.h and the import share. */
+#ifndef STERNA_USER_IMPL_H
+#define STERNA_USER_IMPL_H
+
+#include "server/user.h"
+
+struct users {
+	struct db *db;
+	const struct config *config;
+	struct loop *loop;
+	struct db_client *client;
+	struct timer patience;
+	unsigned wait_ms;
+	bool gave_up;
+};
+
+/** Rows for a reader that blocks. */
+typedef void users_rows_fn(void *arg, const struct db_rows *rows);
+enum sterna_result users_read(struct users *u, const struct db_stmt *s, const struct db_value *values,
+	users_rows_fn *fn, void *arg) STERNA_CHECKED;
+struct db_batch *users_batch(struct users *u);
+/** Takes the batch, waits until it is committed. */
+enum sterna_result users_commit(struct users *u, struct db_batch **b) STERNA_CHECKED;
+/** Runs the loop until *pending is 0. @return false: it took too long; the client was replaced by a fresh one, and
+ *  whatever waited has had its answer */
+bool users_wait(struct users *u, const unsigned *pending);
+
+/** The statements of one new account: a row that must not be there yet, and its keys. */
+void user_add_rows(struct users *u, struct db_batch *b, const char *jid, const struct credential_set *keys);
+/** Keys of an account that is there (or comes earlier in b); replaces those of the same hash. */
+void user_put_credential(struct db_batch *b, const char *jid, const struct credential *c);
+enum sterna_result user_exists(struct users *u, const char *jid, bool *out) STERNA_CHECKED;
+extern const struct db_stmt user_exists_stmt, user_insert_stmt;
+
+#endif
