@@ -56,17 +56,67 @@ static const char *origin_id(const struct stanza *st)
 	return e != NULL ? elem_attr(e, "id") : NULL;
 }
 
+struct archive_row {
+	const char *owner_bare, *peer_bare, *resource, *tags, *origin, *text;
+	size_t tags_len, text_len;
+	int64_t id, flags, kind;
+};
+
+static void add_row(struct db_batch *b, const struct archive_row *r)
+{
+	db_batch_add(b, &archive_insert, (const struct db_value[]){
+		db_text(r->owner_bare), DB_INT(r->id), db_text(r->peer_bare), db_text(r->resource), DB_INT(r->flags),
+		DB_INT(r->kind), db_textn(r->tags_len > 0 ? r->tags : NULL, r->tags_len), db_text(r->origin),
+		db_textn(r->text, r->text_len) });
+}
+
+static struct archive_row row_of(struct sterna_call *c, int64_t flags, const struct jid *peer, struct buf *text)
+{
+	stanza_write_stored(text, c->stanza);
+	return (struct archive_row){
+		.owner_bare = jid_bare(c->account->jid), .peer_bare = jid_bare(peer), .resource = jid_resource(peer),
+		.tags = buf_len(&c->sm_tags) > 0 ? buf_data(&c->sm_tags) : NULL, .tags_len = buf_len(&c->sm_tags),
+		.origin = origin_id(c->stanza), .text = buf_data(text), .text_len = buf_len(text),
+		.id = archive_id(c), .flags = flags, .kind = c->stanza->type };
+}
+
 static void put(struct sterna_call *c, int64_t flags, const struct jid *peer)
 {
 	struct buf text = BUF_INIT;
+	const struct archive_row r = row_of(c, flags, peer, &text);
 
-	stanza_write_stored(&text, c->stanza);
-	db_batch_add(call_batch(c), &archive_insert, (const struct db_value[]){
-		db_text(jid_bare(c->account->jid)), DB_INT(archive_id(c)), db_text(jid_bare(peer)),
-		db_text(jid_resource(peer)), DB_INT(flags), DB_INT(c->stanza->type),
-		db_textn(buf_len(&c->sm_tags) > 0 ? buf_data(&c->sm_tags) : NULL, buf_len(&c->sm_tags)),
-		db_text(origin_id(c->stanza)), db_textn(buf_data(&text), buf_len(&text)) });
+	add_row(call_batch(c), &r);
 	buf_release(&text);
+}
+
+static const char *keep(struct arena *a, const char *s)
+{
+	return s != NULL ? arena_strndup(a, s, strlen(s)) : NULL;
+}
+
+static void carry(struct sterna_call *c)
+{
+	struct arena *a = c->stanza->arena;
+	struct archive_row *r = arena_alloc(a, sizeof *r);
+	struct buf text = BUF_INIT;
+
+	*r = row_of(c, ARCHIVE_SHOWN, c->stanza->to, &text);
+	r->owner_bare = keep(a, r->owner_bare);
+	r->peer_bare = keep(a, r->peer_bare);
+	r->resource = keep(a, r->resource);
+	r->origin = keep(a, r->origin);
+	r->tags = r->tags_len > 0 ? arena_strndup(a, r->tags, r->tags_len) : NULL;
+	r->text = arena_strndup(a, r->text, r->text_len);
+	buf_release(&text);
+	c->stanza->carried = r;
+}
+
+void archive_take_carried(struct sterna_call *c)
+{
+	if (c->stanza->carried == NULL)
+		return;
+	add_row(call_batch(c), c->stanza->carried);
+	c->stanza->carried = NULL;
 }
 
 static bool to_self(const struct sterna_call *c)
@@ -79,8 +129,11 @@ void archive_sent(struct sterna_call *c)
 	if (c->stanza->kind != STERNA_MESSAGE || c->account->anonymous || (c->marks & STERNA_ARCHIVE) == 0
 		|| (c->marks & (STERNA_NO_ARCHIVE | STERNA_NO_STORE)) != 0 || to_self(c))
 		return;
+	/* Also without XEP-0198: this session's own reads wait until it is stored. */
+	if (c->ack == NULL && c->session != NULL)
+		c->ack = ack_new(c->session, 0);
 	sm_tag_in(c->ack, &c->sm_tags);
-	put(c, ARCHIVE_SHOWN, c->stanza->to);
+	carry(c);
 }
 
 void archive_received(struct sterna_call *c)

@@ -13,8 +13,11 @@ enum { ARCHIVE_SHOWN = 1, ARCHIVE_OFFLINE = 2 };
 
 /** The id under which c's stanza is (to be) stored for c->account. */
 int64_t archive_id(struct sterna_call *c);
-/** At the end of the sender's side: the row of what c->account sent, if it is to be archived. */
+/** At the end of the sender's side: the row of what c->account sent, if it is to be archived. It travels with the
+ *  stanza, so that both rows commit together or not at all: then a row's i-tag tells that all is stored. */
 void archive_sent(struct sterna_call *c);
+/** Where the stanza's way ends, whatever became of it: the row that it carries joins c's batch. */
+void archive_take_carried(struct sterna_call *c);
 /** At the end of the recipient's side, after delivery: the row, if archive, offline or a session's
  *  XEP-0198 queue needs one. */
 void archive_received(struct sterna_call *c);

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <stdlib.h>
 #include "server/account.h"
+#include "server/archive.h"
 #include "server/registry.h"
 #include "server/route.h"
 #include "server/server.h"
@@ -218,6 +219,8 @@ static void on_commit(void *arg, enum sterna_result rc, const struct db_rows *ro
 
 void call_finish(struct sterna_call *c)
 {
+	if (c->side == SIDE_IN && !c->left)
+		archive_take_carried(c);
 	if (c->batch != NULL && db_batch_count(c->batch) > 0) {
 		struct db_batch *b = c->batch;
 

@@ -1,6 +1,7 @@
 /* loop_event.c - the real loop: libevent over epoll, an eventfd that wakes it, the system's clocks. */
 #include <errno.h>
 #include <event2/event.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/random.h>
@@ -9,12 +10,15 @@
 #include "server/loop_impl.h"
 #include "server/mem.h"
 
+enum { OWN_MAIL_ROUNDS = 4 }; /* what a turn posts to itself runs in it, so often; then others have their turn */
+
 struct loop_event {
 	struct loop base;
 	struct event_base *events;
 	struct event *wake, *tick;
 	int wake_fd;
 	bool stop, in_turn;
+	pthread_t thread;
 };
 
 static uint64_t now_us(clockid_t clock)
@@ -49,6 +53,8 @@ static void end_turn(struct loop *l)
 	begin_turn(l);
 	loop_run_timers(l);
 	loop_run_tasks(l);
+	for (int round = 0; round < OWN_MAIL_ROUNDS && loop_run_mail(l); round++)
+		loop_run_tasks(l);
 	const uint64_t took = now_us(CLOCK_MONOTONIC) - l->now_us;
 
 	if (took > l->longest_us)
@@ -61,10 +67,11 @@ static void run(struct loop *l)
 {
 	struct loop_event *e = (struct loop_event *)l;
 
+	e->thread = pthread_self();
 	loop_run_mail(l); /* what was posted before the loop ran woke nobody */
 	end_turn(l);
 	while (!e->stop) {
-		const uint64_t due = loop_next_due_us(l), now = now_us(CLOCK_MONOTONIC);
+		const uint64_t now = now_us(CLOCK_MONOTONIC), due = loop_mail_depth(l) > 0 ? now : loop_next_due_us(l);
 
 		if (due != UINT64_MAX) {
 			const uint64_t wait = due > now ? due - now : 0;
@@ -109,8 +116,12 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
 
 static void wake(struct loop *l)
 {
+	struct loop_event *e = (struct loop_event *)l;
 	const uint64_t one = 1;
 
+	/* From the loop's own turn: it looks before it sleeps. */
+	if (pthread_equal(e->thread, pthread_self()) && e->in_turn)
+		return;
 	while (write(((struct loop_event *)l)->wake_fd, &one, sizeof one) < 0 && errno == EINTR)
 		;
 }

@@ -89,12 +89,13 @@ static void leave(struct sterna_call *c)
 {
 	struct stanza *st = stanza_ref(c->stanza);
 	struct worker *w = c->worker;
-	struct ack *ack = c->ack;
+	struct ack *ack;
 
-	/* What this side writes does not hold the recipient up; its text is in the batch. From here on the
-	 * stanza is another worker's to change: this call reads it no more. */
-	ack_hold(ack);
+	/* What this side writes does not hold the recipient up. From here on the stanza is another worker's to
+	 * change: this call reads it no more. */
 	archive_sent(c);
+	ack = c->ack;
+	ack_hold(ack);
 	c->left = true;
 	call_finish(c);
 	route_hop(w, &st, ack);
@@ -188,18 +189,34 @@ static void hop_to(struct worker *to, struct stanza **st, struct ack *ack)
 	loop_post(to->loop, &h->mail);
 }
 
+/* Out of this server: what the sender's side has to store is stored here. */
+static void to_elsewhere(struct worker *w, struct stanza **st, struct ack *ack, struct host *h)
+{
+	struct stanza *away = stanza_ref(*st);
+	struct sterna_call *c = call_new(w, st);
+
+	ack_hold(ack);
+	c->ack = ack;
+	c->side = SIDE_IN;
+	archive_take_carried(c);
+	call_observe(c);
+	c->left = h != NULL;
+	call_finish(c);
+	if (h != NULL) {
+		component_send(w, h, &away);
+		return;
+	}
+	if (away->to != NULL)
+		route_error(w, away, STERNA_REMOTE_SERVER_NOT_FOUND, "this server has no links to other servers");
+	stanza_unref(&away);
+}
+
 void route_hop(struct worker *w, struct stanza **st, struct ack *ack)
 {
 	struct host *h = (*st)->to != NULL ? server_host(w->server, jid_domain((*st)->to)) : NULL;
 
-	if (h == NULL) {
-		if ((*st)->to != NULL)
-			route_error(w, *st, STERNA_REMOTE_SERVER_NOT_FOUND, "this server has no links to other servers");
-		stanza_unref(st);
-		return;
-	}
-	if (h->kind == HOST_COMPONENT) {
-		component_send(w, h, st);
+	if (h == NULL || h->kind == HOST_COMPONENT) {
+		to_elsewhere(w, st, ack, h);
 		return;
 	}
 	if (h->kind == HOST_USERS && jid_local((*st)->to) == NULL) {

@@ -21,6 +21,8 @@ enum stanza_type {
 	PRESENCE_UNSUBSCRIBED, PRESENCE_PROBE, PRESENCE_ERROR,
 };
 
+struct archive_row;
+
 struct stanza {
 	atomic_uint refs;
 	struct arena *arena;
@@ -31,6 +33,7 @@ struct stanza {
 	uint64_t trace;
 	const char *inner;           /* the children as text, made once; NULL: not yet */
 	size_t inner_len;
+	struct archive_row *carried; /* the sender's row, to be committed with the recipient's; in the arena */
 	bool may_bounce;             /* an error may be sent to 'from' */
 	bool noted;                  /* observers have seen it */
 };
