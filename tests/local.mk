@@ -6,4 +6,6 @@ include tests/unit/local.mk
 endif
 include tests/fuzz/local.mk
 include tests/bench/local.mk
+include tests/demo/local.mk
+include tests/integration/local.mk
 EXTRA_DIST += tests/pg

@@ -8,7 +8,8 @@ static int64_t parsed(const char *text)
 {
 	int64_t us = INT64_MIN;
 
-	ck_assert_msg(datetime_parse(text, strlen(text), &us) == STERNA_OK, "%s", text);
+	if (datetime_parse(text, strlen(text), &us) != STERNA_OK)
+		ck_abort_msg("%s", text);
 	return us;
 }
 
@@ -85,13 +86,16 @@ START_TEST(writes_what_the_calendar_says_on_every_day)
 		const time_t s = (time_t)((moment - 678901) / 1000000);
 		struct tm tm;
 
-		ck_assert_ptr_nonnull(gmtime_r(&s, &tm));
+		/* Millions of rounds: Check is told of failures only. */
+		if (gmtime_r(&s, &tm) == NULL)
+			ck_abort_msg("no calendar for %lld", (long long)s);
 		strftime(want, sizeof want, "-%m-%dT%H:%M:%SZ", &tm);
 		datetime_format(moment, out);
-		ck_assert_str_eq(out + 4, want);
-		ck_assert_int_eq((out[0] - '0') * 1000 + (out[1] - '0') * 100 + (out[2] - '0') * 10 + out[3] - '0',
-			tm.tm_year + 1900);
-		ck_assert_int_eq(parsed(datetime_format_us(moment, out)), moment);
+		if (strcmp(out + 4, want) != 0 || (out[0] - '0') * 1000 + (out[1] - '0') * 100 + (out[2] - '0') * 10 + out[3] - '0' !=
+		    tm.tm_year + 1900)
+			ck_abort_msg("%s, not %d%s", out, tm.tm_year + 1900, want);
+		if (parsed(datetime_format_us(moment, out)) != moment)
+			ck_abort_msg("%s is read as another moment", out);
 	}
 }
 END_TEST

@@ -1,0 +1,15 @@
+# Integration tests: run by ./check against the built daemon.
+EXTRA_DIST += \
+	tests/integration/README.md \
+	tests/integration/match.py \
+	tests/integration/requirements.txt \
+	tests/integration/run.py \
+	tests/integration/script.py \
+	tests/integration/scripts \
+	tests/integration/slixmpp_chat.py \
+	tests/integration/sterna.py \
+	tests/integration/suite.py \
+	tests/integration/test_sasl.py \
+	tests/integration/test_slixmpp.py \
+	tests/integration/test_streams.py \
+	tests/integration/xmpp.py
