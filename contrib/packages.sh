@@ -5,24 +5,35 @@ build_packages="autoconf automake libtool pkg-config gcc libc6-dev make libevent
 	libsqlite3-dev libicu-dev libidn2-dev libyaml-dev libjansson-dev libsystemd-dev libstrophe-dev openssl"
 test_packages="clang llvm check ccache postgresql python3 python3-venv xz-utils"
 
+# Which of the packages are not there. Where /etc/ssl/certs cannot be written (a container that shares it with its host)
+# ca-certificates and ssl-cert cannot be configured, nor what depends on them; unpacked is enough for us then.
+absent() {
+	local states='installed' known package
+
+	[ -w /etc/ssl/certs ] || [ ! -e /etc/ssl/certs ] || states='installed\|unpacked\|half-configured\|triggers-.*'
+	known=$(dpkg-query -W -f='${db:Status-Status} ${Package}\n' "$@" 2>/dev/null | sed -n "s/^\\($states\\) //p")
+	for package; do
+		grep -qxF "$package" <<<"$known" || echo "$package"
+	done
+}
+
 # need PACKAGE...: installs what is not there; needs root, or sudo.
 need() {
-	local missing=() known package as=()
+	local missing as=() log
 
 	command -v dpkg-query >/dev/null || { echo "This is no Debian: install by hand what the build misses." >&2; return 0; }
-	known=$(dpkg-query -W -f='${db:Status-Status} ${Package}\n' "$@" 2>/dev/null | sed -n 's/^installed //p')
-	for package; do
-		grep -qxF "$package" <<<"$known" || missing+=("$package")
-	done
+	mapfile -t missing < <(absent "$@")
 	[ ${#missing[@]} -gt 0 ] || return 0
 	if [ "$(id -u)" -ne 0 ]; then
 		command -v sudo >/dev/null || { echo "Please install as root: apt-get install ${missing[*]}" >&2; return 1; }
 		as=(sudo)
 	fi
 	echo "Installing ${missing[*]}" >&2
-	"${as[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq update >&2 &&
-		"${as[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends \
-			-o Dpkg::Use-Pty=0 "${missing[@]}" >/dev/null
+	log=$(mktemp)
+	"${as[@]}" env DEBIAN_FRONTEND=noninteractive sh -c 'apt-get -qq update; apt-get -qq install -y \
+		--no-install-recommends -o Dpkg::Use-Pty=0 "$@"' sh "${missing[@]}" >"$log" 2>&1 ||
+		[ -z "$(absent "$@")" ] || { tail -n 30 "$log" >&2; rm -f "$log"; return 1; }
+	rm -f "$log"
 }
 
 # module_dirs BUILD: the folders in which make leaves the modules, as server.module_dir wants them.
