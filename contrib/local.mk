@@ -29,15 +29,10 @@ CONTRIB_MADE = \
 noinst_DATA = $(CONTRIB_MADE)
 CLEANFILES += $(CONTRIB_MADE)
 
-# The configuration to begin with loads all modules: the line @modules@ becomes one for each.
-MODULE_NAMES = for m in $(module_LTLIBRARIES); do basename $$m .la; done | sed 's/^xep[0-9]*_//' | LC_ALL=C sort
-
 $(CONTRIB_MADE): contrib/local.mk Makefile
-	$(AM_V_GEN)$(MKDIR_P) $(@D) && { $(MODULE_NAMES); } | sed 's/.*/  &: {}/' > $@.modules && \
-		sed -e 's|@sbindir[@]|$(sbindir)|g' -e 's|@confdir[@]|$(sysconfdir)/sterna|g' \
+	$(AM_V_GEN)$(MKDIR_P) $(@D) && sed -e 's|@bindir[@]|$(bindir)|g' -e 's|@sbindir[@]|$(sbindir)|g' -e 's|@confdir[@]|$(sysconfdir)/sterna|g' \
 		-e 's|@statedir[@]|$(localstatedir)/lib/sterna|g' -e 's|@runstatedir[@]|$(runstatedir)|g' \
-		-e '/@modules[@]/{' -e 'r $@.modules' -e 'd' -e '}' $(srcdir)/$@.in > $@.tmp && \
-		rm $@.modules && mv $@.tmp $@
+		$(srcdir)/$@.in > $@.tmp && mv $@.tmp $@
 contrib/sterna.yaml: contrib/sterna.yaml.in
 contrib/systemd/sterna.service: contrib/systemd/sterna.service.in
 contrib/systemd/sterna.sysusers: contrib/systemd/sterna.sysusers.in
@@ -62,6 +57,10 @@ uninstall-hook:
 		rm -f "$(DESTDIR)$(sysconfdir)/sterna/sterna.yaml"; fi
 
 EXTRA_DIST += \
+	ARCHITECTURE.md \
+	CHANGELOG.md \
+	CONTRIBUTING.md \
+	SECURITY.md \
 	contrib/example-module/Makefile \
 	contrib/example-module/motd.c \
 	contrib/sterna.yaml.in \
