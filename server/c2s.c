@@ -153,8 +153,7 @@ static void bind_resource(struct stream *s, struct stanza *st, const struct ster
 		: session_bind(a, s, elem_child_text(st->arena, e, "resource"), &session);
 
 	if (rc != STERNA_OK) {
-		iq_error(s, st, rc == STERNA_EINVAL ? STERNA_BAD_REQUEST : STERNA_RESOURCE_CONSTRAINT,
-			rc == STERNA_ELIMIT ? "too many sessions" : NULL);
+		iq_error(s, st, rc == STERNA_EINVAL ? STERNA_BAD_REQUEST : STERNA_RESOURCE_CONSTRAINT, NULL);
 		return;
 	}
 	c2s_bound(s, session);

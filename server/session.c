@@ -32,6 +32,18 @@ struct sterna_session *session_restore(struct account *a, const struct jid *full
 	return make(a, jid_ref(full));
 }
 
+/* Whoever comes now is alive; of the others, one that waits to be resumed goes first, then the oldest. */
+static void make_room(struct account *a)
+{
+	while (a->session_count >= a->worker->server->config->limits.sessions_per_account) {
+		struct sterna_session *s = a->sessions;
+
+		while (s != NULL && s->stream != NULL)
+			s = s->next;
+		session_kick(s != NULL ? s : a->sessions, "policy-violation", "too many sessions of this account");
+	}
+}
+
 enum sterna_result session_bind(struct account *a, struct stream *st, const char *resource,
 	struct sterna_session **out)
 {
@@ -51,10 +63,7 @@ enum sterna_result session_bind(struct account *a, struct stream *st, const char
 	/* RFC 6120 §7.7.2.2: the new one takes the place of the old. */
 	if (old != NULL)
 		session_kick(old, "conflict", "replaced by a new session");
-	if (a->session_count >= w->server->config->limits.sessions_per_account) {
-		jid_unref(&full);
-		return STERNA_ELIMIT;
-	}
+	make_room(a);
 	struct sterna_session *s = make(a, full);
 
 	s->stream = st;

@@ -32,8 +32,9 @@ struct sterna_session {
 	char *client;                    /* what SASL2's user-agent says, for lists */
 };
 
-/** Bind: resource NULL or "": one is made. Conflict: the old session is ended with <conflict/>.
- *  @return STERNA_EINVAL  no resource by RFC 7622; STERNA_ELIMIT  too many sessions */
+/** Bind: resource NULL or "": one is made. Conflict: the old session is ended with <conflict/>; over the limit of
+ *  sessions the oldest one ends.
+ *  @return STERNA_EINVAL  no resource by RFC 7622 */
 enum sterna_result session_bind(struct account *a, struct stream *st, const char *resource,
 	struct sterna_session **out) STERNA_CHECKED;
 struct sterna_session *session_ref(struct sterna_session *s);

@@ -24,6 +24,15 @@
 
 enum { EXIT_CONFIG = 78, EXIT_UNAVAILABLE = 69, EXIT_TEMPORARY = 75 };
 
+#ifdef STERNA_SANITIZED
+/* What was freed is kept back for a while by ASan; little of it, so that memory can still be judged. */
+const char *__asan_default_options(void);
+const char *__asan_default_options(void)
+{
+	return "quarantine_size_mb=8:thread_local_quarantine_size_kb=64:malloc_context_size=12";
+}
+#endif
+
 static void usage(FILE *out)
 {
 	fputs("Usage: sternad [-c FILE]\n"

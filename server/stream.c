@@ -177,6 +177,8 @@ static void on_closed(void *arg, enum sterna_result why, const char *text)
 void stream_free_now(struct stream *s)
 {
 	loop_undefer(s->worker->loop, &s->end_task);
+	loop_undefer(s->worker->loop, &s->resume_task);
+	loop_undefer(s->worker->loop, &s->move_task);
 	timer_cancel(&s->deadline);
 	timer_cancel(&s->thaw);
 	auth_free(&s->auth);
@@ -390,6 +392,8 @@ void stream_restart(struct stream *s)
 	stream_limits(s);
 }
 
+static void on_move(struct task *t, void *arg);
+
 static void enroll(struct stream *s, struct worker *w)
 {
 	s->worker = w;
@@ -401,6 +405,7 @@ static void enroll(struct stream *s, struct worker *w)
 	timer_init(&s->thaw, w->loop, on_thaw, s);
 	task_init(&s->end_task, on_end, s);
 	task_init(&s->resume_task, on_resume, s);
+	task_init(&s->move_task, on_move, s);
 }
 
 struct stream *stream_new(struct worker *w, const struct stream_kind *kind, bool direct_tls)
@@ -445,15 +450,16 @@ static void on_moved(struct mail *m, struct loop *l)
 	free(v);
 }
 
-void stream_move(struct stream *s, struct worker *to, void (*fn)(struct stream *s))
+/* At the end of the turn: nobody of this thread stands in the stream's code or its parser's any more. */
+static void on_move(struct task *t, void *arg)
 {
-	stream_hold(s, HOLD_BUSY);
-	if (to == s->worker) {
-		fn(s);
-		return;
-	}
-	struct move *v = xalloc(sizeof *v);
+	struct stream *s = arg;
+	struct move *v;
 
+	(void)t;
+	if (s->state == STREAM_CLOSED)
+		return;
+	v = xalloc(sizeof *v);
 	timer_cancel(&s->deadline);
 	timer_cancel(&s->thaw);
 	s->holds &= ~(unsigned)HOLD_RATE;
@@ -462,15 +468,29 @@ void stream_move(struct stream *s, struct worker *to, void (*fn)(struct stream *
 	s->transport->ops->detach(s->transport);
 	v->mail.run = on_moved;
 	v->stream = s;
-	v->to = to;
-	v->fn = fn;
-	loop_post(to->loop, &v->mail);
+	v->to = s->move_to;
+	v->fn = s->move_fn;
+	loop_post(v->to->loop, &v->mail);
+}
+
+void stream_move(struct stream *s, struct worker *to, void (*fn)(struct stream *s))
+{
+	stream_hold(s, HOLD_BUSY);
+	if (to == s->worker) {
+		fn(s);
+		return;
+	}
+	s->move_to = to;
+	s->move_fn = fn;
+	loop_defer(s->worker->loop, &s->move_task);
 }
 
 void stream_sweep(struct stream *s)
 {
 	const struct config_limits *l = &s->worker->server->config->limits;
-	const uint64_t quiet = loop_now_us(s->worker->loop) - s->heard_us;
+	const uint64_t now = loop_now_us(s->worker->loop);
+	/* A stream that has just come from another worker may have been heard after this turn began. */
+	const uint64_t quiet = now > s->heard_us ? now - s->heard_us : 0;
 
 	if (s->state == STREAM_CLOSED || s->xml == NULL)
 		return;

@@ -57,6 +57,9 @@ struct stream {
 	struct timer thaw;           /* reading goes on: a rate was passed */
 	struct task end_task;        /* the end, when nobody stands in it any more */
 	struct task resume_task;     /* reading goes on */
+	struct task move_task;       /* off to another worker */
+	struct worker *move_to;
+	void (*move_fn)(struct stream *s);
 	struct ratelimit bytes, stanzas;
 	struct xml_limits limits;
 	uint64_t heard_us;           /* when bytes came last */
