@@ -31,7 +31,7 @@ need() {
 	echo "Installing ${missing[*]}" >&2
 	log=$(mktemp)
 	"${as[@]}" env DEBIAN_FRONTEND=noninteractive sh -c 'apt-get -qq update; apt-get -qq install -y \
-		--no-install-recommends -o Dpkg::Use-Pty=0 "$@"' sh "${missing[@]}" >"$log" 2>&1 ||
+		--no-install-recommends -o Dpkg::Use-Pty=0 "$@" || { dpkg --configure -a; false; }' sh "${missing[@]}" >"$log" 2>&1 ||
 		[ -z "$(absent "$@")" ] || { tail -n 30 "$log" >&2; rm -f "$log"; return 1; }
 	rm -f "$log"
 }

@@ -240,11 +240,17 @@ class Run:
 
     def restarts(self, block):
         self.server.stop()
+        self.cut_all()
         self.server.start()
 
     def killed(self, block):
         self.server.kill()
+        self.cut_all()
         self.server.start()
+
+    def cut_all(self):
+        for client in self.clients.values():
+            client.cut()
 
 
 WHO = r'(?P<client>[a-z][a-z0-9_]*)'
