@@ -11,7 +11,7 @@ absent() {
 	local states='installed' known package
 
 	[ -w /etc/ssl/certs ] || [ ! -e /etc/ssl/certs ] || states='installed\|unpacked\|half-configured\|triggers-.*'
-	known=$(dpkg-query -W -f='${db:Status-Status} ${Package}\n' "$@" 2>/dev/null | sed -n "s/^\\($states\\) //p")
+	known=$(dpkg-query -W -f='${db:Status-Status} ${Package}\n' "$@" 2>/dev/null | sed -n "s/^\\($states\\) //p") || true
 	for package; do
 		grep -qxF "$package" <<<"$known" || echo "$package"
 	done
