@@ -40,6 +40,7 @@ server_libsterna_la_SOURCES = \
 	server/module_api.c \
 	server/module_elem.c \
 	server/module_load.c server/module_load.h \
+	server/module_server.c \
 	server/modules.c server/modules.h \
 	server/net.c server/net.h \
 	server/option.c server/option.h \

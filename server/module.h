@@ -170,8 +170,10 @@ struct sterna_module {
 /* --- the call --------------------------------------------------------------------------------------- */
 
 const void *sterna_config(struct sterna_call *c);            /**< this module's options, borrowed */
+struct sterna_mod *sterna_mod(struct sterna_call *c);        /**< this module: sterna_mod_data() */
 time_t sterna_now(struct sterna_call *c);                    /**< wall clock, seconds */
 int64_t sterna_now_us(struct sterna_call *c);                /**< wall clock, microseconds */
+int64_t sterna_uptime(struct sterna_call *c);                /**< of the server, seconds */
 void sterna_random(struct sterna_call *c, void *out, size_t n);
 #define STERNA_STAMP_LEN 32
 char *sterna_stamp(time_t t, char stamp[STERNA_STAMP_LEN]);  /**< XEP-0082, UTC; returns stamp */
@@ -186,6 +188,7 @@ void *sterna_slot_of(struct sterna_call *c, struct sterna_session *s); /**< of a
 enum sterna_kind sterna_kind(struct sterna_call *c);
 const char *sterna_type(struct sterna_call *c);              /**< 'type' as it holds: "normal", "available", "get"… */
 struct sterna_elem *sterna_stanza(struct sterna_call *c);    /**< <message/>, <presence/>, <iq/> */
+void sterna_changed(struct sterna_call *c);                  /**< to be told after a hook has changed its tree */
 struct sterna_elem *sterna_payload(struct sterna_call *c);   /**< of an IQ get or set: its one child */
 const struct jid *sterna_from(struct sterna_call *c);        /**< stamped by the core, always there */
 const struct jid *sterna_to(struct sterna_call *c);          /**< NULL if there is no 'to' */
