@@ -1,1 +1,28 @@
-# xep: its lines of the build.
+# One loadable module per XEP: the loader finds xep*_NAME.so in the modules' folder.
+MODULE_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version -shared
+MODULE_CFLAGS = $(AM_CFLAGS) -fvisibility=hidden
+
+module_LTLIBRARIES += xep/xep0092_version.la
+xep_xep0092_version_la_SOURCES = xep/xep0092_version.c
+xep_xep0092_version_la_CFLAGS = $(MODULE_CFLAGS)
+xep_xep0092_version_la_LDFLAGS = $(MODULE_LDFLAGS)
+
+module_LTLIBRARIES += xep/xep0157_contact.la
+xep_xep0157_contact_la_SOURCES = xep/xep0157_contact.c
+xep_xep0157_contact_la_CFLAGS = $(MODULE_CFLAGS)
+xep_xep0157_contact_la_LDFLAGS = $(MODULE_LDFLAGS)
+
+module_LTLIBRARIES += xep/xep0160_offline.la
+xep_xep0160_offline_la_SOURCES = xep/xep0160_offline.c
+xep_xep0160_offline_la_CFLAGS = $(MODULE_CFLAGS)
+xep_xep0160_offline_la_LDFLAGS = $(MODULE_LDFLAGS)
+
+module_LTLIBRARIES += xep/xep0199_ping.la
+xep_xep0199_ping_la_SOURCES = xep/xep0199_ping.c
+xep_xep0199_ping_la_CFLAGS = $(MODULE_CFLAGS)
+xep_xep0199_ping_la_LDFLAGS = $(MODULE_LDFLAGS)
+
+module_LTLIBRARIES += xep/xep0202_time.la
+xep_xep0202_time_la_SOURCES = xep/xep0202_time.c
+xep_xep0202_time_la_CFLAGS = $(MODULE_CFLAGS)
+xep_xep0202_time_la_LDFLAGS = $(MODULE_LDFLAGS)
