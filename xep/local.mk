@@ -2,6 +2,16 @@
 MODULE_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version -shared
 MODULE_CFLAGS = $(AM_CFLAGS) -fvisibility=hidden
 
+module_LTLIBRARIES += xep/xep0030_disco.la
+xep_xep0030_disco_la_SOURCES = \
+	xep/xep0030_disco.c \
+	xep/disco_info.c \
+	xep/disco_info.h \
+	xep/text.h
+xep_xep0030_disco_la_CFLAGS = $(MODULE_CFLAGS)
+xep_xep0030_disco_la_LDFLAGS = $(MODULE_LDFLAGS)
+xep_xep0030_disco_la_LIBADD = $(OPENSSL_LIBS)
+
 module_LTLIBRARIES += xep/xep0092_version.la
 xep_xep0092_version_la_SOURCES = xep/xep0092_version.c
 xep_xep0092_version_la_CFLAGS = $(MODULE_CFLAGS)
