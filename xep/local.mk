@@ -17,6 +17,19 @@ xep_xep0092_version_la_SOURCES = xep/xep0092_version.c
 xep_xep0092_version_la_CFLAGS = $(MODULE_CFLAGS)
 xep_xep0092_version_la_LDFLAGS = $(MODULE_LDFLAGS)
 
+module_LTLIBRARIES += xep/xep0115_caps.la
+xep_xep0115_caps_la_SOURCES = \
+	xep/xep0115_caps.c \
+	xep/caps.h \
+	xep/caps_cache.c \
+	xep/caps_cache.h \
+	xep/disco_info.c \
+	xep/disco_info.h \
+	xep/text.h
+xep_xep0115_caps_la_CFLAGS = $(MODULE_CFLAGS)
+xep_xep0115_caps_la_LDFLAGS = $(MODULE_LDFLAGS)
+xep_xep0115_caps_la_LIBADD = $(OPENSSL_LIBS)
+
 module_LTLIBRARIES += xep/xep0157_contact.la
 xep_xep0157_contact_la_SOURCES = xep/xep0157_contact.c
 xep_xep0157_contact_la_CFLAGS = $(MODULE_CFLAGS)
