@@ -2,6 +2,11 @@
 MODULE_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version -shared
 MODULE_CFLAGS = $(AM_CFLAGS) -fvisibility=hidden
 
+module_LTLIBRARIES += xep/xep0012_last.la
+xep_xep0012_last_la_SOURCES = xep/xep0012_last.c
+xep_xep0012_last_la_CFLAGS = $(MODULE_CFLAGS)
+xep_xep0012_last_la_LDFLAGS = $(MODULE_LDFLAGS)
+
 module_LTLIBRARIES += xep/xep0030_disco.la
 xep_xep0030_disco_la_SOURCES = \
 	xep/xep0030_disco.c \
