@@ -17,6 +17,16 @@ xep_xep0030_disco_la_CFLAGS = $(MODULE_CFLAGS)
 xep_xep0030_disco_la_LDFLAGS = $(MODULE_LDFLAGS)
 xep_xep0030_disco_la_LIBADD = $(OPENSSL_LIBS)
 
+module_LTLIBRARIES += xep/xep0049_private.la
+xep_xep0049_private_la_SOURCES = xep/xep0049_private.c
+xep_xep0049_private_la_CFLAGS = $(MODULE_CFLAGS)
+xep_xep0049_private_la_LDFLAGS = $(MODULE_LDFLAGS)
+
+module_LTLIBRARIES += xep/xep0054_vcard.la
+xep_xep0054_vcard_la_SOURCES = xep/xep0054_vcard.c
+xep_xep0054_vcard_la_CFLAGS = $(MODULE_CFLAGS)
+xep_xep0054_vcard_la_LDFLAGS = $(MODULE_LDFLAGS)
+
 module_LTLIBRARIES += xep/xep0092_version.la
 xep_xep0092_version_la_SOURCES = xep/xep0092_version.c
 xep_xep0092_version_la_CFLAGS = $(MODULE_CFLAGS)
