@@ -55,6 +55,14 @@ xep_xep0160_offline_la_SOURCES = xep/xep0160_offline.c
 xep_xep0160_offline_la_CFLAGS = $(MODULE_CFLAGS)
 xep_xep0160_offline_la_LDFLAGS = $(MODULE_LDFLAGS)
 
+module_LTLIBRARIES += xep/xep0191_blocking.la
+xep_xep0191_blocking_la_SOURCES = \
+	xep/xep0191_blocking.c \
+	xep/jid_list.c \
+	xep/jid_list.h
+xep_xep0191_blocking_la_CFLAGS = $(MODULE_CFLAGS)
+xep_xep0191_blocking_la_LDFLAGS = $(MODULE_LDFLAGS)
+
 module_LTLIBRARIES += xep/xep0199_ping.la
 xep_xep0199_ping_la_SOURCES = xep/xep0199_ping.c
 xep_xep0199_ping_la_CFLAGS = $(MODULE_CFLAGS)
