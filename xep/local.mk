@@ -72,3 +72,13 @@ module_LTLIBRARIES += xep/xep0202_time.la
 xep_xep0202_time_la_SOURCES = xep/xep0202_time.c
 xep_xep0202_time_la_CFLAGS = $(MODULE_CFLAGS)
 xep_xep0202_time_la_LDFLAGS = $(MODULE_LDFLAGS)
+
+module_LTLIBRARIES += xep/xep0334_hints.la
+xep_xep0334_hints_la_SOURCES = xep/xep0334_hints.c
+xep_xep0334_hints_la_CFLAGS = $(MODULE_CFLAGS)
+xep_xep0334_hints_la_LDFLAGS = $(MODULE_LDFLAGS)
+
+module_LTLIBRARIES += xep/xep0359_stanza_id.la
+xep_xep0359_stanza_id_la_SOURCES = xep/xep0359_stanza_id.c
+xep_xep0359_stanza_id_la_CFLAGS = $(MODULE_CFLAGS)
+xep_xep0359_stanza_id_la_LDFLAGS = $(MODULE_LDFLAGS)
