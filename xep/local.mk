@@ -73,6 +73,11 @@ xep_xep0202_time_la_SOURCES = xep/xep0202_time.c
 xep_xep0202_time_la_CFLAGS = $(MODULE_CFLAGS)
 xep_xep0202_time_la_LDFLAGS = $(MODULE_LDFLAGS)
 
+module_LTLIBRARIES += xep/xep0280_carbons.la
+xep_xep0280_carbons_la_SOURCES = xep/xep0280_carbons.c
+xep_xep0280_carbons_la_CFLAGS = $(MODULE_CFLAGS)
+xep_xep0280_carbons_la_LDFLAGS = $(MODULE_LDFLAGS)
+
 module_LTLIBRARIES += xep/xep0334_hints.la
 xep_xep0334_hints_la_SOURCES = xep/xep0334_hints.c
 xep_xep0334_hints_la_CFLAGS = $(MODULE_CFLAGS)
