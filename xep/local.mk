@@ -83,6 +83,11 @@ xep_xep0334_hints_la_SOURCES = xep/xep0334_hints.c
 xep_xep0334_hints_la_CFLAGS = $(MODULE_CFLAGS)
 xep_xep0334_hints_la_LDFLAGS = $(MODULE_LDFLAGS)
 
+module_LTLIBRARIES += xep/xep0352_csi.la
+xep_xep0352_csi_la_SOURCES = xep/xep0352_csi.c
+xep_xep0352_csi_la_CFLAGS = $(MODULE_CFLAGS)
+xep_xep0352_csi_la_LDFLAGS = $(MODULE_LDFLAGS)
+
 module_LTLIBRARIES += xep/xep0359_stanza_id.la
 xep_xep0359_stanza_id_la_SOURCES = xep/xep0359_stanza_id.c
 xep_xep0359_stanza_id_la_CFLAGS = $(MODULE_CFLAGS)
