@@ -78,6 +78,21 @@ xep_xep0280_carbons_la_SOURCES = xep/xep0280_carbons.c
 xep_xep0280_carbons_la_CFLAGS = $(MODULE_CFLAGS)
 xep_xep0280_carbons_la_LDFLAGS = $(MODULE_LDFLAGS)
 
+module_LTLIBRARIES += xep/xep0313_mam.la
+xep_xep0313_mam_la_SOURCES = \
+	xep/xep0313_mam.c \
+	xep/xep0313_mam.h \
+	xep/xep0313_parse.c \
+	xep/xep0313_query.c \
+	xep/xep0313_query.h \
+	xep/xep0441_prefs.c \
+	xep/jid_list.c \
+	xep/jid_list.h \
+	xep/text.h
+xep_xep0313_mam_la_CFLAGS = $(MODULE_CFLAGS)
+xep_xep0313_mam_la_LDFLAGS = $(MODULE_LDFLAGS)
+xep_xep0313_mam_la_LIBADD = $(JANSSON_LIBS)
+
 module_LTLIBRARIES += xep/xep0334_hints.la
 xep_xep0334_hints_la_SOURCES = xep/xep0334_hints.c
 xep_xep0334_hints_la_CFLAGS = $(MODULE_CFLAGS)
