@@ -54,6 +54,7 @@ struct sterna_call {
 	sterna_rows_fn *on_rows;
 	const struct db_stmt *read_stmt;
 	const struct db_value *read_values;
+	struct sterna_session *reader;       /* whose read it is; a reference while it waits */
 	void (*then)(struct sterna_call *c, enum sterna_verdict v); /* goes on after hooks or a handler */
 	void (*ready)(struct sterna_call *c);                      /* account_when's */
 	void *data;

@@ -12,6 +12,7 @@
 #include "server/route.h"
 #include "server/session.h"
 #include "server/sm.h"
+#include "server/stream.h"
 
 const void *sterna_config(struct sterna_call *c)
 {
@@ -425,6 +426,11 @@ static void on_read(void *arg, enum sterna_result rc, const struct db_rows *db)
 {
 	struct sterna_call *c = arg;
 
+	if (c->reader != NULL) {
+		if (--c->reader->reading == 0 && c->reader->stream != NULL)
+			stream_release(c->reader->stream, HOLD_READS);
+		session_unref(&c->reader);
+	}
 	call_resume(c, c->on_rows(c, rc, rows_of(c, c->read_stmt, rc == STERNA_OK ? db : NULL)));
 }
 
@@ -443,6 +449,10 @@ enum sterna_verdict sterna_read(struct sterna_call *c, sterna_rows_fn *fn, const
 	va_end(ap);
 	c->on_rows = fn;
 	c->read_stmt = stmt;
+	if (s != NULL) {
+		c->reader = session_ref(s);
+		s->reading++;
+	}
 	/* What this session has sent before may be on its way to storage through another worker: it is read
 	 * when that is settled, so that everyone reads what they wrote. */
 	if (s != NULL && s->unsettled > 0 && c->side == SIDE_IN) {

@@ -176,7 +176,7 @@ static void on_hop(struct mail *m, struct loop *l)
 	free(h);
 }
 
-static void hop_to(struct worker *to, struct stanza **st, struct ack *ack)
+static void hop_to(struct worker *from, struct worker *to, struct stanza **st, struct ack *ack)
 {
 	struct hop *h = xalloc(sizeof *h);
 
@@ -187,6 +187,9 @@ static void hop_to(struct worker *to, struct stanza **st, struct ack *ack)
 	ack_hold(ack);
 	*st = NULL;
 	loop_post(to->loop, &h->mail);
+	/* Too much waits there: whoever causes it is not read for a while. Nothing is dropped, nobody blocks. */
+	if (loop_mail_depth(to->loop) > to->server->config->limits.mailbox_stanzas)
+		from->congested = true;
 }
 
 /* Out of this server: what the sender's side has to store is stored here. */
@@ -226,7 +229,7 @@ void route_hop(struct worker *w, struct stanza **st, struct ack *ack)
 	struct worker *owner = server_owner(w->server, (*st)->to);
 
 	if (owner != w) {
-		hop_to(owner, st, ack);
+		hop_to(w, owner, st, ack);
 		return;
 	}
 	if (h->kind == HOST_SERVICE) {
@@ -368,6 +371,7 @@ static void after_in_hooks(struct sterna_call *c, enum sterna_verdict v)
 	}
 	switch (c->stanza->kind) {
 	case STERNA_MESSAGE:
+		stanza_touch(c->stanza); /* hooks may have changed it since the sender's side wrote it down */
 		if (c->plan == PLAN_OFFLINE)
 			call_run_hooks(c, STERNA_OFFLINE, STERNA_OFFLINE, offline_end);
 		else

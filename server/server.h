@@ -76,7 +76,7 @@ struct worker {
 	struct task flush;
 	unsigned calls;                          /* under way or waiting */
 	struct sterna_call *free_calls;
-	bool stopping;
+	bool stopping, congested;                /* congested: another worker's mailbox is over its limit */
 };
 
 enum server_metric { METRIC_STANZAS_IN, METRIC_STANZAS_OUT, METRIC_STANZAS_REFUSED, METRIC_STREAM_ERRORS, METRIC_LOGINS,

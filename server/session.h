@@ -26,6 +26,7 @@ struct sterna_session {
 	struct sm *sm;                   /* NULL: not enabled */
 	void **slots;
 	unsigned slot_count;
+	unsigned reading;                /* answers that wait for a read */
 	unsigned unsettled;              /* stanzas taken whose effects are not committed yet */
 	struct sterna_call *reads, **reads_end; /* reads of this session that wait for that */
 	json_t *kept;                    /* what modules want to survive a resumption after a crash */
