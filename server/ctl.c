@@ -114,10 +114,11 @@ static enum ctl_exit become_server_user(const struct config *c)
 static enum ctl_exit open_storage(struct ctl *c)
 {
 	const struct config_storage *s = &c->config->storage;
+	const char *sql = getenv("STERNA_SQL_DIR");
 	const struct db_options o = { .driver = s->driver == CONFIG_SQLITE ? "sqlite" : "postgresql", .path = s->path,
 		.conninfo = s->conninfo, .password = s->password, .sync = s->sync, .connections = 1,
 		.queue_bytes = s->queue.bytes, .read_wait_ms = (unsigned)(s->read_wait.us / 1000),
-		.sql_dir = s->sql_dir };
+		.sql_dir = sql != NULL ? sql : s->sql_dir };
 	enum sterna_result rc = db_open(&o, &c->db);
 
 	if (rc == STERNA_OK)

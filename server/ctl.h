@@ -41,7 +41,6 @@ struct ctl_command {
 	const struct ctl_option *options;    /* or NULL */
 	int min, max;                /* arguments */
 	enum ctl_exit (*fn)(struct ctl *c);
-	bool passes;                 /* goes to the server as it is, all words */
 };
 
 extern const struct ctl_command ctl_user_commands[], ctl_config_commands[], ctl_server_commands[], ctl_pie_commands[];
@@ -78,7 +77,8 @@ void ctl_progress_end(void);
 enum ctl_exit ctl_read_password(const char *who, char *out);
 
 /** Ask the running server. words: NULL-terminated. @param[out] result new, on CTL_OK; json null if it said nothing
- *  @return CTL_NO_SERVER nobody listens (quiet: nothing is printed then) */
+ *  @return CTL_NO_SERVER nobody listens
+ *          (quiet: nothing is printed then; and the same if the server does not know the command) */
 enum ctl_exit ctl_ask(struct ctl *c, const char *const *words, bool quiet, json_t **result);
 
 #endif

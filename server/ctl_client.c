@@ -68,7 +68,7 @@ static bool receive_line(int fd, struct buf *in)
 }
 
 /* {"ok":true,"result":…} or {"ok":false,"error":"…","code":"…"} */
-static enum ctl_exit read_answer(const struct buf *in, json_t **result)
+static enum ctl_exit read_answer(const struct buf *in, bool quiet, json_t **result)
 {
 	json_t *answer = json_loadb(buf_data(in), buf_len(in), JSON_DISABLE_EOF_CHECK, NULL);
 	const char *error = json_string_value(json_object_get(answer, "error"));
@@ -79,6 +79,8 @@ static enum ctl_exit read_answer(const struct buf *in, json_t **result)
 		json_t *r = json_object_get(answer, "result");
 
 		*result = r != NULL ? json_incref(r) : json_null();
+	} else if (quiet && code != NULL && strcmp(code, "unknown") == 0) {
+		end = CTL_NO_SERVER;
 	} else {
 		end = ctl_fail(code != NULL && strcmp(code, "usage") == 0 ? CTL_USAGE : CTL_FAILED, "%s",
 			error != NULL ? error : "the server gave an answer that is none");
@@ -108,7 +110,7 @@ enum ctl_exit ctl_ask(struct ctl *c, const char *const *words, bool quiet, json_
 	else if (!send_all(fd, text, strlen(text)) || !send_all(fd, "\n", 1) || !receive_line(fd, &in))
 		code = ctl_fail(CTL_FAILED, "the server gave no answer");
 	else
-		code = read_answer(&in, result);
+		code = read_answer(&in, quiet, result);
 	free(text);
 	json_decref(request);
 	buf_release(&in);

@@ -79,9 +79,9 @@ static enum ctl_exit manual(struct ctl *c)
 }
 
 const struct ctl_command ctl_config_commands[] = {
-	{ "config check", "", "read the configuration and say what is wrong with it", NULL, 0, 0, config_check, false },
-	{ "config show", "", "the configuration as it is read, without secrets", NULL, 0, 0, config_show, false },
-	{ "migrate", "", "bring the database's schema to the newest version", NULL, 0, 0, migrate, false },
-	{ "manual", "", "reference of all options, in Markdown", NULL, 0, 0, manual, false },
+	{ "config check", "", "read the configuration and say what is wrong with it", NULL, 0, 0, config_check },
+	{ "config show", "", "the configuration as it is read, without secrets", NULL, 0, 0, config_show },
+	{ "migrate", "", "bring the database's schema to the newest version", NULL, 0, 0, migrate },
+	{ "manual", "", "reference of all options, in Markdown", NULL, 0, 0, manual },
 	{ 0 }
 };

@@ -312,13 +312,12 @@ static const struct ctl_option add_options[] = {
 
 const struct ctl_command ctl_user_commands[] = {
 	{ "user add", "JID | --from FILE", "create an account; the password is asked for, or read from stdin", add_options,
-		0, 1, user_add, false },
-	{ "user passwd", "JID", "set another password and end the account's sessions", NULL, 1, 1, user_passwd, false },
-	{ "user delete", "JID", "delete an account and all that is stored of it", NULL, 1, 1, user_delete_command, false },
-	{ "user list", "[HOST]", "all accounts", NULL, 0, 1, user_list_command, false },
-	{ "user show", "JID", "one account, and how much is stored of it", NULL, 1, 1, user_show_command, false },
-	{ "user disable", "JID [REASON]", "let nobody log in, and end the sessions", NULL, 1, 2, user_disable_command,
-		false },
-	{ "user enable", "JID", "let the account be used again", NULL, 1, 1, user_enable_command, false },
+		0, 1, user_add },
+	{ "user passwd", "JID", "set another password and end the account's sessions", NULL, 1, 1, user_passwd },
+	{ "user delete", "JID", "delete an account and all that is stored of it", NULL, 1, 1, user_delete_command },
+	{ "user list", "[HOST]", "all accounts", NULL, 0, 1, user_list_command },
+	{ "user show", "JID", "one account, and how much is stored of it", NULL, 1, 1, user_show_command },
+	{ "user disable", "JID [REASON]", "let nobody log in, and end the sessions", NULL, 1, 2, user_disable_command },
+	{ "user enable", "JID", "let the account be used again", NULL, 1, 1, user_enable_command },
 	{ 0 }
 };

@@ -14,6 +14,8 @@ server_libsterna_la_SOURCES = \
 	server/config.c server/config.h \
 	server/config_node.c server/config_node.h \
 	server/conn.c server/conn.h \
+	server/control.c server/control.h \
+	server/control_core.c \
 	server/credential.c server/credential.h \
 	server/daemon.c server/daemon.h \
 	server/datetime.c server/datetime.h \
@@ -94,6 +96,7 @@ server_sternactl_SOURCES = \
 	server/ctl.c server/ctl.h \
 	server/ctl_client.c \
 	server/ctl_config.c \
+	server/ctl_server.c \
 	server/ctl_user.c \
 	server/sternactl.c
 server_sternactl_LDADD = server/libsterna.la

@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 static const struct ctl_command *const tables[] = {
-	ctl_user_commands, ctl_config_commands,
+	ctl_user_commands, ctl_server_commands, ctl_config_commands,
 };
 
 const struct ctl_command *ctl_each(bool (*fn)(void *arg, const struct ctl_command *k), void *arg)
@@ -40,7 +40,7 @@ static void print_help(void)
 	puts("      --help          this, or the help of the command before it");
 	puts("      --version\n");
 	ctl_each(print_line, NULL);
-	puts("\nCommands of loaded modules are reached as `sternactl MODULE COMMAND`; `sternactl modules` lists them.");
+	puts("\nCommands of loaded modules are reached as `sternactl COMMAND …`; `sternactl modules` lists them.");
 	puts("exit codes: 0 done, 1 failed, 2 usage, 69 the server is not running, 78 configuration");
 }
 
@@ -115,6 +115,12 @@ static const char *nearest(const struct words *w)
 	return option_nearest(w->word[0], w->names, w->name_count);
 }
 
+/* A mistyped command is no reason to complain about the configuration. */
+static bool may_ask(struct ctl *c)
+{
+	return c->config_path != NULL || access(STERNA_CONF_DIR "/sterna.yaml", R_OK) == 0;
+}
+
 /* Not one of ours: a module's, if the server runs and knows it. */
 static enum ctl_exit unknown(struct ctl *c, const struct words *w)
 {
@@ -130,7 +136,7 @@ static enum ctl_exit unknown(struct ctl *c, const struct words *w)
 		ctl_each(print_line, w->word[0]);
 		return CTL_USAGE;
 	}
-	if (near == NULL && w->count <= CTL_ARGS_MAX && w->count > 1) {
+	if (w->count <= CTL_ARGS_MAX && may_ask(c)) {
 		for (int i = 0; i < w->count; i++)
 			words[i] = w->word[i];
 		code = ctl_ask(c, words, true, &result);
@@ -138,8 +144,6 @@ static enum ctl_exit unknown(struct ctl *c, const struct words *w)
 			ctl_print(c, result, NULL);
 		if (code != CTL_NO_SERVER)
 			return code;
-		return ctl_fail(CTL_NO_SERVER, "'%s' is no command of sternactl; the server, whose modules may know it, is "
-			"not running", w->word[0]);
 	}
 	if (near != NULL)
 		return ctl_fail(CTL_USAGE, "there is no command '%s'; is '%s' meant?", w->word[0], near);

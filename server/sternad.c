@@ -16,6 +16,7 @@
 #include <systemd/sd-daemon.h>
 #endif
 #include "server/config.h"
+#include "server/control.h"
 #include "server/daemon.h"
 #include "server/modules.h"
 #include "server/net.h"
@@ -216,6 +217,7 @@ static bool drop_privileges(const struct config_server *c)
 static int serve(struct daemon *d)
 {
 	struct thread *threads = xalloc(d->server->worker_count * sizeof *threads);
+	struct control *control = NULL;
 	struct io signals;
 	sigset_t set;
 	int fd, code = EXIT_TEMPORARY;
@@ -226,11 +228,12 @@ static int serve(struct daemon *d)
 	sigaddset(&set, SIGTERM);
 	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	io_init(&signals, d->loop, fd, on_signal, d);
-	if (start_threads(d, threads) && drop_privileges(&d->config->server)) {
+	if (start_threads(d, threads) && control_start(d, &control) == STERNA_OK && drop_privileges(&d->config->server)) {
 		daemon_say_ready(d);
 		run_main(d, &signals);
 		code = 0;
 	}
+	control_stop(&control);
 	stop_threads(d, threads);
 	io_clear(&signals);
 	close(fd);
