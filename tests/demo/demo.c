@@ -6,6 +6,7 @@
  * server's, to be trusted. Both log in over TLS with libstrophe, talk, one is cut off without a word, misses a
  * message, comes back and gets it. Exit status 0 if all of it happened, else 1. */
 #include <inttypes.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -261,6 +262,7 @@ int main(int argc, char **argv)
 		const struct place at = { argv[2], argv[4], (unsigned short)strtoul(argv[3], NULL, 10) };
 
 		setvbuf(stdout, NULL, _IOLBF, 0);
+		signal(SIGPIPE, SIG_IGN);       /* libstrophe may still write to the socket that was cut */
 		xmpp_initialize();
 		xmpp_ctx_t *ctx = xmpp_ctx_new(NULL, xmpp_get_default_logger(getenv("DEMO_DEBUG") != NULL ?
 			XMPP_LEVEL_DEBUG : XMPP_LEVEL_ERROR));
