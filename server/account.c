@@ -81,6 +81,7 @@ void account_unload(struct account *a)
 	struct worker *w = a->worker;
 
 	idle_remove(a);
+	a->busy++; /* the modules' last calls come and go: it does not become idle by that */
 	if (a->state == ACCOUNT_READY)
 		modules_event(w, STERNA_ACCOUNT_UNLOADED, a, NULL, NULL);
 	map_remove(&w->accounts, jid_bare(a->jid));
@@ -246,8 +247,9 @@ static void on_account(void *arg, enum sterna_result rc, const struct db_rows *r
 
 	a->reads = 0;
 	if (rc != STERNA_OK || db_rows_count(rows) == 0) {
+		account_hold(a);
 		loaded(a, rc == STERNA_OK ? ACCOUNT_ABSENT : ACCOUNT_FAILED);
-		idle_add(a);
+		account_release(a); /* now it is idle */
 		return;
 	}
 	const char *status = db_str(rows, 0, 2, NULL);

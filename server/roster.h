@@ -29,6 +29,7 @@ struct roster {
 	struct map items;        /* jid to struct roster_item */
 	size_t count;            /* shown ones */
 	int64_t version;         /* newest of any item */
+	uint64_t changed_us;     /* when that was, by the loop's clock */
 };
 
 void roster_clear(struct roster *r);

@@ -12,7 +12,7 @@
 
 #define NS_ROSTER "jabber:iq:roster"
 
-enum { NAME_MAX_BYTES = 1023, GROUPS_MAX = 64 };
+enum { NAME_MAX_BYTES = 1023, GROUPS_MAX = 64, SETTLE_US = 10000000 };
 
 /* --- get --- */
 
@@ -53,7 +53,7 @@ static void push_changes(struct sterna_call *c, struct sterna_session *s, int64_
 	}
 }
 
-static enum sterna_verdict on_get(struct sterna_call *c)
+static enum sterna_verdict answer_get(struct sterna_call *c)
 {
 	const char *ver = elem_attr(sterna_payload(c), "ver");
 	struct sterna_session *s = sterna_session(c);
@@ -61,8 +61,6 @@ static enum sterna_verdict on_get(struct sterna_call *c)
 	struct map_entry *e;
 	char *end = NULL;
 
-	if (elem_first(sterna_payload(c)) != NULL)
-		return sterna_reject(c, STERNA_BAD_REQUEST, "a roster get has no items");
 	if (s != NULL && !s->interested) {
 		s->interested = true;
 		sm_save(s);
@@ -88,6 +86,28 @@ static enum sterna_verdict on_get(struct sterna_call *c)
 			roster_write(query->arena, query, i);
 	}
 	return sterna_reply(c, query);
+}
+
+static enum sterna_verdict on_settled(struct sterna_call *c, enum sterna_result rc, const struct sterna_rows *rows)
+{
+	(void)rc;
+	(void)rows;
+	return answer_get(c);
+}
+
+/* Pushes wait for their commit; a result that told of the same changes must not overtake them. */
+static enum sterna_verdict on_get(struct sterna_call *c)
+{
+	static const struct db_stmt barrier = {
+		.name = "roster_barrier", .params = "", .columns = "i", .sql = "SELECT CAST(1 AS bigint)",
+	};
+
+	if (elem_first(sterna_payload(c)) != NULL)
+		return sterna_reject(c, STERNA_BAD_REQUEST, "a roster get has no items");
+	if (c->account->roster.changed_us == 0
+		|| loop_now_us(c->worker->loop) - c->account->roster.changed_us > SETTLE_US)
+		return answer_get(c);
+	return sterna_read(c, on_settled, &barrier);
 }
 
 /* --- set --- */

@@ -7,8 +7,6 @@
 #include "server/sm_impl.h"
 #include "server/stream.h"
 
-enum { REQUEST_EVERY = 5 }; /* an <r/> after so many stanzas: small queues without much traffic */
-
 struct sm *sm_new(struct sterna_session *s)
 {
 	struct sm *m = xalloc(sizeof *m);
@@ -154,7 +152,7 @@ void sm_try_answer(struct sterna_session *s)
 		m->resume_done(st, s, NULL, m->h_committed);
 		return;
 	}
-	if (!m->asking || (int32_t)(m->h_committed - m->asked) < 0)
+	if (!m->asking || !m->enabled || (int32_t)(m->h_committed - m->asked) < 0)
 		return;
 	if (m->resumable && (int32_t)(m->h_durable - m->h_committed) < 0) {
 		sm_store(s); /* comes back here */
@@ -231,15 +229,33 @@ bool sm_on_ack(struct sterna_session *s, uint32_t h)
 	if (h - m->acked > m->out - m->acked)
 		return false;
 	sm_drop_acked(m, h);
+	m->asked_us = 0;
 	return true;
+}
+
+/* An <r/> after so many stanzas: a small queue without much traffic. */
+static uint32_t request_after(const struct sterna_session *s)
+{
+	return s->account->worker->server->config->limits.sm_request_after;
+}
+
+bool sm_is_overdue(const struct sterna_session *s)
+{
+	const struct worker *w = s->account->worker;
+	const int64_t most = w->server->config->limits.sm_ack_time.us;
+
+	return s->sm != NULL && s->sm->asked_us != 0 && most > 0
+		&& loop_now_us(w->loop) > s->sm->asked_us + (uint64_t)most;
 }
 
 void sm_request(struct sterna_session *s)
 {
 	struct sm *m = s->sm;
 
-	if (s->stream == NULL || !m->enabled || m->count == 0 || m->out - m->request_at < REQUEST_EVERY)
+	if (s->stream == NULL || !m->enabled || m->count == 0 || m->out - m->request_at < request_after(s))
 		return;
+	if (m->asked_us == 0)
+		m->asked_us = loop_now_us(s->account->worker->loop);
 	m->request_at = m->out;
 	stream_write(s->stream, "<r xmlns='" NS_SM "'/>", sizeof("<r xmlns='" NS_SM "'/>") - 1);
 }
@@ -250,7 +266,8 @@ void sm_replay(struct sterna_session *s)
 
 	for (size_t i = 0; i < m->count; i++)
 		stream_send(s->stream, sm_at(m, i)->stanza, sm_at(m, i)->to);
-	m->request_at = m->out - REQUEST_EVERY;
+	m->request_at = m->out - request_after(s);
+	m->asked_us = 0;
 	sm_request(s);
 }
 

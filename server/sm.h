@@ -26,8 +26,8 @@ struct worker;
 
 #define NS_SM "urn:xmpp:sm:3"
 
-/** <enable/>: max_s is what the client wishes, 0: no wish. Answers <enabled/> or <failed/> on the stream when the
- *  session's row is committed. */
+/** <enable/>: max_s is what the client wishes, 0: no wish. Answers <enabled/> when the session's row is committed (at
+ *  once if it is not to be resumed). */
 void sm_enable(struct sterna_session *s, bool resume, uint32_t max_s);
 /** <resume previd h/> on an authenticated stream without a session. done() gets the session, bound to the
  *  stream, or NULL and the condition for <failed/>; perhaps later. */
@@ -44,6 +44,8 @@ bool sm_was_taken(struct sterna_session *s, uint32_t h);
 void sm_committed(struct sterna_session *s, uint32_t h, bool ok);
 /** The h-th stanza gets a row: the number of the one before it that has one. */
 uint32_t sm_link_row(struct sterna_session *s, uint32_t h);
+/** An <r/> of ours is not answered within limits.sm_ack_time: the connection is as good as lost. */
+bool sm_is_overdue(const struct sterna_session *s);
 /** Ask for an acknowledgement now and then. */
 void sm_request(struct sterna_session *s);
 void sm_committed_now(struct sterna_session *s, uint32_t h);  /**< it had no effects */

@@ -41,6 +41,7 @@ struct sm {
 	size_t head, count, size;
 	size_t bytes;
 	uint32_t request_at;             /* out, when <r/> was sent last */
+	uint64_t asked_us;               /* when an <r/> went out that is not answered yet; 0: none */
 	int64_t position;                /* archive rows up to here need not be read at recovery */
 	/* a resumption that waits for pending effects */
 	struct stream *resuming;

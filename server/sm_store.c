@@ -82,6 +82,23 @@ static void set_state(struct sterna_session *s, const char *text)
 	json_decref(o);
 }
 
+/* From here on what we send is counted. */
+static void announce(struct sterna_session *s)
+{
+	struct sm *m = s->sm;
+	char id[64], text[256];
+	int n = snprintf(text, sizeof text, "<enabled xmlns='" NS_SM "'/>");
+
+	if (m->resumable) {
+		sm_id(s, id);
+		n = snprintf(text, sizeof text, "<enabled xmlns='" NS_SM "' resume='true' id='%s' max='%u'/>", id,
+			(unsigned)(m->timeout_us / 1000000));
+	}
+	m->enabled = true;
+	if (s->stream != NULL)
+		stream_write(s->stream, text, (size_t)n);
+}
+
 /* --- storing --- */
 
 struct saving {
@@ -100,6 +117,8 @@ static void on_saved(void *arg, enum sterna_result rc, const struct db_rows *row
 		m->saving = false;
 		if (rc == STERNA_OK) {
 			m->stored = true;
+			if (!m->enabled)
+				announce(s);
 			if ((int32_t)(v->h - m->h_durable) > 0)
 				m->h_durable = v->h;
 		}
@@ -175,21 +194,15 @@ void sm_enable(struct sterna_session *s, bool resume, uint32_t max_s)
 	const struct config_limits *limits = &s->account->worker->server->config->limits;
 	const uint64_t most = (uint64_t)limits->sm_resume_time.us;
 	struct sm *m = sm_new(s);
-	char id[64], text[256];
-	int n;
 
 	m->resumable = resume && most > 0 && !s->account->anonymous;
 	m->timeout_us = max_s > 0 && (uint64_t)max_s * 1000000 < most ? (uint64_t)max_s * 1000000 : most;
-	m->enabled = true;
-	if (m->resumable) {
-		make_secret(s);
-		sm_id(s, id);
-		n = snprintf(text, sizeof text, "<enabled xmlns='" NS_SM "' resume='true' id='%s' max='%u'/>", id,
-			(unsigned)(m->timeout_us / 1000000));
-	} else {
-		n = snprintf(text, sizeof text, "<enabled xmlns='" NS_SM "'/>");
+	if (!m->resumable) {
+		announce(s);
+		return;
 	}
-	stream_write(s->stream, text, (size_t)n);
+	/* It must survive us from the moment on at which the client knows: <enabled/> follows the commit. */
+	make_secret(s);
 	sm_store(s);
 }
 

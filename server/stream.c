@@ -6,6 +6,7 @@
 #include "server/auth.h"
 #include "server/net.h"
 #include "server/session.h"
+#include "server/sm.h"
 
 static const unsigned from[] = { /* each state, and where it may come from */
 	[STREAM_OPEN] = STREAM_NEW,
@@ -496,6 +497,11 @@ void stream_sweep(struct stream *s)
 		return;
 	if (quiet > 5000000)
 		xml_sleep(s->xml);
+	if (s->session != NULL && s->session->stream == s && sm_is_overdue(s->session)) {
+		s->cut = true;
+		stream_error(s, "connection-timeout", "no acknowledgement for too long");
+		return;
+	}
 	if (s->state == STREAM_BOUND && l->idle_time.us > 0 && quiet > (uint64_t)l->idle_time.us) {
 		/* XEP-0478 has told how long silence may last; the session may be resumed. */
 		s->cut = true;

@@ -38,6 +38,7 @@ void roster_changed(struct sterna_call *c, struct account *a, struct roster_item
 {
 	i->version = worker_next_id(c->worker);
 	a->roster.version = i->version;
+	a->roster.changed_us = loop_now_us(c->worker->loop);
 	if (!a->anonymous)
 		roster_store(call_batch(c), jid_bare(a->jid), i);
 	if (i->in_roster || i->removed)
