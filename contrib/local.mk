@@ -60,6 +60,7 @@ EXTRA_DIST += \
 	ARCHITECTURE.md \
 	CHANGELOG.md \
 	CONTRIBUTING.md \
+	README.md \
 	SECURITY.md \
 	contrib/example-module/Makefile \
 	contrib/example-module/motd.c \
