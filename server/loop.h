@@ -86,7 +86,7 @@ void io_clear(struct io *io);                       /**< forget it; does not clo
 
 /* --- life --- */
 enum sterna_result loop_new(struct loop **out);     /**< a real loop (libevent, epoll) */
-void loop_run(struct loop *l);                      /**< returns after loop_stop() */
+void loop_run(struct loop *l);                      /**< returns after loop_stop(); may be run again */
 void loop_stop(struct loop *l);                     /**< from its own thread; post a mail to get there */
 void loop_free(struct loop **l);                    /**< runs no more mails: they are dropped unrun */
 /** Longest turn since the last call, in microseconds (a metric). */

@@ -68,6 +68,7 @@ static void run(struct loop *l)
 	struct loop_event *e = (struct loop_event *)l;
 
 	e->thread = pthread_self();
+	e->stop = false;
 	loop_run_mail(l); /* what was posted before the loop ran woke nobody */
 	end_turn(l);
 	while (!e->stop) {
