@@ -56,6 +56,15 @@ uninstall-hook:
 	if cmp -s contrib/sterna.yaml "$(DESTDIR)$(sysconfdir)/sterna/sterna.yaml"; then \
 		rm -f "$(DESTDIR)$(sysconfdir)/sterna/sterna.yaml"; fi
 
+# The reference of all options, from the tables that check them: make options-manual. A test compares.
+OPTIONS_MANUAL = $(srcdir)/docs/options.md
+options-manual: server/sternactl
+	{ printf '# Options\n\nMade by `make options-manual` from the tables in the source; how values are written stands in\n'; \
+		printf '`server/option.h`, an example is `contrib/sterna.yaml.in`.\n\n'; \
+		server/sternactl manual | sed -e 's|$(pkgdatadir)|DATADIR/sterna|' -e 's|$(moduledir)|LIBDIR/sterna|'; \
+	} > $(OPTIONS_MANUAL).new && mv $(OPTIONS_MANUAL).new $(OPTIONS_MANUAL)
+.PHONY: options-manual
+
 EXTRA_DIST += \
 	ARCHITECTURE.md \
 	CHANGELOG.md \
