@@ -1,1 +1,11 @@
-# modules: its lines of the build.
+# Modules that are no XEP; the loader finds NAME.so in the modules' folder.
+module_LTLIBRARIES += modules/http.la
+modules_http_la_SOURCES = modules/http.c
+modules_http_la_CFLAGS = $(MODULE_CFLAGS)
+modules_http_la_LDFLAGS = $(MODULE_LDFLAGS)
+modules_http_la_LIBADD = $(EVENT_LIBS)
+
+module_LTLIBRARIES += modules/metrics.la
+modules_metrics_la_SOURCES = modules/metrics.c
+modules_metrics_la_CFLAGS = $(MODULE_CFLAGS)
+modules_metrics_la_LDFLAGS = $(MODULE_LDFLAGS)

@@ -151,8 +151,10 @@ void archive_received(struct sterna_call *c)
 	if (to_self(c))
 		sm_tag_in(c->ack, &c->sm_tags);
 	put(c, flags, c->stanza->from);
-	if (c->archive_offline)
+	if (c->archive_offline) {
 		c->account->offline_count++;
+		metric_add(c->worker->server->metric_set, c->worker->index, METRIC_OFFLINE_STORED, 0, 1);
+	}
 }
 
 void archive_mark_offline(struct db_batch *b, const char *owner, int64_t id)

@@ -273,6 +273,7 @@ static void resumed(struct stream *s, struct sterna_session *session, const char
 	stream_send_elem(s, c2s_resumed_elem(a, session, h));
 	arena_free(&a);
 	sm_replay(session);
+	metric_add(s->worker->server->metric_set, s->worker->index, METRIC_SM_RESUMED, 0, 1);
 	modules_event(s->worker, STERNA_SESSION_RESUMED, session->account, session, NULL);
 	stream_release(s, HOLD_WORK);
 }

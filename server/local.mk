@@ -29,6 +29,7 @@ server_libsterna_la_SOURCES = \
 	server/elem.c server/elem.h \
 	server/elem_write.c \
 	server/fast.c server/fast.h \
+	server/http.c server/http.h \
 	server/idna.c \
 	server/jid.c server/jid.h \
 	server/listener.c server/listener.h \
@@ -62,6 +63,7 @@ server_libsterna_la_SOURCES = \
 	server/sasl_mech.c server/sasl_mech.h \
 	server/scram.c server/scram.h \
 	server/server.c server/server.h \
+	server/server_metric.c server/server_metric.h \
 	server/session.c server/session.h \
 	server/sm.c server/sm.h server/sm_impl.h \
 	server/sm_store.c \

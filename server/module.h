@@ -134,10 +134,11 @@ struct sterna_command {
 	const char *name, *args, *summary;
 	enum sterna_result (*fn)(struct sterna_mod *m, int argc, const char *const *argv, struct buf *out);
 };
-/** A path of the HTTP listener; registered with the module "http". */
+/** A path of the HTTP listener, matched as a whole after one decoding; HEAD goes to GET's. The handler runs on the
+ *  listener's thread, not on a worker: it touches no slots, and answers before it returns. */
 struct sterna_http_request;
 struct sterna_route {
-	const char *method, *path;
+	const char *method, *path;           /* "GET", "/metrics" */
 	void (*fn)(struct sterna_mod *m, struct sterna_http_request *r);
 };
 
@@ -307,6 +308,21 @@ const void *sterna_use(struct sterna_mod *m, const char *name, unsigned version)
 /** A service host ("conference.example"): stanzas to it come to this module's STERNA_SERVICE rows. */
 enum sterna_result sterna_serve(struct sterna_mod *m, const char *domain, const char *category, const char *type,
 	const char *name);
+/** A module's own metric, from any thread; label: index of the label's value. */
+void sterna_mod_count(struct sterna_mod *m, unsigned metric, unsigned label, int64_t n);
+/** A request of the HTTP listener; all borrowed, as long as the handler runs. */
+const char *sterna_http_method(const struct sterna_http_request *r);
+const char *sterna_http_path(const struct sterna_http_request *r);
+const char *sterna_http_query(const struct sterna_http_request *r);  /**< as it came, after '?'; "" if there is none */
+const char *sterna_http_header(const struct sterna_http_request *r, const char *name); /**< or NULL */
+const char *sterna_http_body(const struct sterna_http_request *r, size_t *len);
+/** The answer; the last one counts. type: static, NULL without a body; bytes are copied. */
+void sterna_http_reply(struct sterna_http_request *r, unsigned status, const char *type, const void *bytes, size_t len);
+
+/** Do all workers turn? Is the database up, and the server not about to end? why: a static text. From any thread
+ *  that a route's handler runs on. @return STERNA_EUNAVAILABLE no */
+enum sterna_result sterna_alive(struct sterna_mod *m, const char **why);
+enum sterna_result sterna_ready(struct sterna_mod *m, const char **why);
 /** All metrics of the server in Prometheus' text format. */
 void sterna_metrics_write(struct sterna_mod *m, struct buf *out);
 

@@ -565,6 +565,12 @@ void sterna_mod_set_data(struct sterna_mod *m, void *data)
 	m->data = data;
 }
 
+void sterna_mod_count(struct sterna_mod *m, unsigned metric, unsigned label, int64_t n)
+{
+	if (m->slot->metrics != NULL)
+		metric_add(m->slot->metrics, metrics_workers(m->server->metrics), metric, label, n);
+}
+
 void sterna_provide(struct sterna_mod *m, const char *name, unsigned version, const void *functions)
 {
 	if (m->provide_count == sizeof m->provides / sizeof *m->provides) {

@@ -148,9 +148,12 @@ static void take(struct worker *w, void *arg)
 /* Every worker takes up r; those that run, by mail. */
 static void publish(struct server *s, struct registry *r, const struct module_slot *gone, atomic_uint *left)
 {
-	struct registry *old = s->registry;
+	struct registry *old;
 
+	pthread_mutex_lock(&s->visit_lock);
+	old = s->registry;
 	s->registry = r;
+	pthread_mutex_unlock(&s->visit_lock);
 	registry_unref(&old);
 	atomic_store(left, s->worker_count);
 	for (unsigned i = 0; i < s->worker_count; i++) {
@@ -376,8 +379,9 @@ enum sterna_result module_unload(struct server *s, const char *name, unsigned de
 		return STERNA_EUNAVAILABLE;
 	}
 	registry_unref(&old);
-	slot_free(slot, s);
+	/* the name may be the descriptor's, which goes */
 	log_info("module", "unloaded", "module", name);
+	slot_free(slot, s);
 	return STERNA_OK;
 }
 

@@ -9,6 +9,17 @@ static const char *const usual[] = { "disco", "caps", "ping", "version", "time",
 
 enum { UNLOAD_MS = 5000 };
 
+/* With a listener of kind http. */
+static const char *const with_http[] = { "http", "metrics", NULL };
+
+static bool listens_http(const struct config *c)
+{
+	for (size_t i = 0; i < c->listen.count; i++)
+		if (config_listens(c)[i].kind == CONFIG_HTTP)
+			return true;
+	return false;
+}
+
 static enum sterna_result load(struct server *s, const char *name)
 {
 	const enum sterna_result rc = module_load(s, name);
@@ -24,8 +35,12 @@ enum sterna_result modules_load(struct server *s)
 	if (c->modules == NULL) {
 		for (size_t i = 0; rc == STERNA_OK && usual[i] != NULL; i++)
 			rc = load(s, usual[i]);
+		for (size_t i = 0; rc == STERNA_OK && listens_http(c) && with_http[i] != NULL; i++)
+			rc = load(s, with_http[i]);
 		return rc;
 	}
+	if (listens_http(c) && config_child(c->modules, "http") == NULL)
+		log_warning("module", "an HTTP listener is configured, but modules: does not name http; it is not opened");
 	/* A module whose needs come later in the file waits for them. */
 	for (size_t loaded = 1; loaded > 0;) {
 		size_t missing = 0;

@@ -30,6 +30,7 @@ void route_error(struct worker *w, struct stanza *st, enum sterna_condition cond
 {
 	struct stanza *e = stanza_error(st, condition, text, NULL, NULL);
 
+	metric_add(w->server->metric_set, w->index, METRIC_STANZAS_REFUSED, 0, 1);
 	if (e != NULL)
 		route_hop(w, &e, NULL);
 }
@@ -44,6 +45,7 @@ static void reject(struct sterna_call *c)
 	struct stanza *e = stanza_error(c->stanza, c->error.condition, c->error.text, c->error.app_name,
 		c->error.app_ns);
 
+	metric_add(c->worker->server->metric_set, c->worker->index, METRIC_STANZAS_REFUSED, 0, 1);
 	if (e != NULL)
 		route_hop(c->worker, &e, NULL);
 }

@@ -3,33 +3,15 @@
 #include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include "server/account.h"
 #include "server/net.h"
 #include "server/registry.h"
 #include "server/roster_iq.h"
+#include "server/server_metric.h"
 #include "server/session.h"
 #include "server/sm.h"
 #include "server/stream.h"
-
-const struct sterna_metric server_metric_table[] = {
-	[METRIC_STANZAS_IN] = { "sterna_stanzas_received_total", "Stanzas received from clients.", METRIC_COUNTER },
-	[METRIC_STANZAS_OUT] = { "sterna_stanzas_sent_total", "Stanzas written to streams.", METRIC_COUNTER },
-	[METRIC_STANZAS_REFUSED] = { "sterna_stanzas_refused_total", "Stanzas answered with an error.", METRIC_COUNTER },
-	[METRIC_STREAM_ERRORS] = { "sterna_stream_errors_total", "Streams ended with an error.", METRIC_COUNTER },
-	[METRIC_LOGINS] = { "sterna_logins_total", "Successful logins.", METRIC_COUNTER },
-	[METRIC_LOGIN_FAILURES] = { "sterna_login_failures_total", "Failed logins.", METRIC_COUNTER },
-	[METRIC_SESSIONS] = { "sterna_sessions", "Sessions, bound or resumable.", METRIC_GAUGE },
-	[METRIC_STREAMS] = { "sterna_streams", "Open streams.", METRIC_GAUGE },
-	[METRIC_ACCOUNTS] = { "sterna_accounts_loaded", "Accounts in memory.", METRIC_GAUGE },
-	[METRIC_MAILBOX_DEPTH] = { "sterna_mailbox_depth", "Mails that wait for a worker.", METRIC_GAUGE },
-	[METRIC_LONGEST_TURN] = { "sterna_loop_longest_turn_seconds", "Longest turn of a worker's loop of late.",
-		METRIC_GAUGE_MAX, .scale = 1e-6 },
-	[METRIC_DB_QUEUE_BYTES] = { "sterna_db_queue_bytes", "Writes that wait for the database.", METRIC_GAUGE },
-	[METRIC_DB_UP] = { "sterna_db_up_workers", "Workers whose database is up.", METRIC_GAUGE },
-	[METRIC_OFFLINE_STORED] = { "sterna_offline_stored_total", "Messages stored for later.", METRIC_COUNTER },
-	[METRIC_SM_RESUMED] = { "sterna_sm_resumed_total", "Sessions resumed.", METRIC_COUNTER },
-	{ 0 }
-};
 
 /* --- who owns what --- */
 
@@ -191,6 +173,7 @@ static void on_sweep(struct timer *t, void *arg)
 		stream_sweep(st);
 	}
 	account_trim(w);
+	worker_measure(w);
 	timer_set(t, SWEEP_US);
 }
 
@@ -207,11 +190,22 @@ static struct worker *worker_new(struct server *s, struct loop *l, unsigned inde
 	return w;
 }
 
+static void on_db_state(void *arg, bool up)
+{
+	struct worker *w = arg;
+
+	(void)up;
+	if (!w->stopping)
+		worker_measure(w);
+}
+
 void worker_start(struct worker *w)
 {
 	w->db = db_client_new(w->server->db, w->loop);
+	db_on_state(w->db, on_db_state, w);
 	timer_init(&w->sweep, w->loop, on_sweep, w);
 	timer_set(&w->sweep, SWEEP_US);
+	worker_measure(w);
 }
 
 /* Sessions that may be resumed are left in storage as they are; the others end. */
@@ -270,16 +264,81 @@ static void worker_free(struct worker *w)
 	free(w);
 }
 
-/* --- metrics that are known elsewhere --- */
+/* --- visits from threads that are no workers --- */
 
-static void on_read(void *arg)
+struct registry *server_visit(struct server *s)
 {
-	struct server *s = arg;
+	struct registry *r = NULL;
 
-	metric_store(s->metric_set, 0, METRIC_SESSIONS, 0, (int64_t)atomic_load(&s->sessions));
-	metric_store(s->metric_set, 0, METRIC_STREAMS, 0, (int64_t)atomic_load(&s->streams));
-	for (unsigned i = 0; i < s->worker_count; i++)
-		metric_store(s->metric_set, i, METRIC_MAILBOX_DEPTH, 0, (int64_t)loop_mail_depth(s->workers[i]->loop));
+	pthread_mutex_lock(&s->visit_lock);
+	if (!s->closed && s->registry != NULL) {
+		s->visits++;
+		r = registry_ref(s->registry);
+	}
+	pthread_mutex_unlock(&s->visit_lock);
+	return r;
+}
+
+void server_leave(struct server *s, struct registry **r)
+{
+	registry_unref(r);
+	pthread_mutex_lock(&s->visit_lock);
+	if (--s->visits == 0)
+		pthread_cond_signal(&s->visits_over);
+	pthread_mutex_unlock(&s->visit_lock);
+}
+
+static void close_to_visits(struct server *s)
+{
+	pthread_mutex_lock(&s->visit_lock);
+	s->closed = true;
+	while (s->visits > 0)
+		pthread_cond_wait(&s->visits_over, &s->visit_lock);
+	pthread_mutex_unlock(&s->visit_lock);
+}
+
+static uint64_t monotonic_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+enum { STUCK_US = 60000000 };
+
+enum sterna_result sterna_alive(struct sterna_mod *m, const char **why)
+{
+	const struct server *s = m->server;
+	uint64_t last;
+
+	*why = "a worker is stuck";
+	for (unsigned i = 0; i < s->worker_count; i++) {
+		last = atomic_load(&s->workers[i]->alive_us);
+		if (last > 0 && monotonic_us() > last + STUCK_US)
+			return STERNA_EUNAVAILABLE;
+	}
+	*why = "alive";
+	return STERNA_OK;
+}
+
+enum sterna_result sterna_ready(struct sterna_mod *m, const char **why)
+{
+	const struct server *s = m->server;
+
+	*why = "the server ends";
+	if (atomic_load(&s->draining))
+		return STERNA_EUNAVAILABLE;
+	for (unsigned i = 0; i < s->worker_count; i++) {
+		*why = "the server starts";
+		if (atomic_load(&s->workers[i]->alive_us) == 0)
+			return STERNA_EUNAVAILABLE;
+		*why = "the database is away";
+		if (!atomic_load(&s->workers[i]->db_up))
+			return STERNA_EUNAVAILABLE;
+	}
+	*why = "ready";
+	return STERNA_OK;
 }
 
 /* --- life --- */
@@ -290,6 +349,8 @@ enum sterna_result server_new(const struct server_parts *parts, struct server **
 	uint64_t keys[2];
 	enum sterna_result rc;
 
+	pthread_mutex_init(&s->visit_lock, NULL);
+	pthread_cond_init(&s->visits_over, NULL);
 	s->config = parts->config;
 	s->db = parts->db;
 	s->pool = parts->pool;
@@ -303,7 +364,7 @@ enum sterna_result server_new(const struct server_parts *parts, struct server **
 	s->started_us = loop_wall_us(s->workers[0]->loop);
 	rc = metrics_add(s->metrics, server_metric_table, &s->metric_set);
 	if (rc == STERNA_OK)
-		metrics_on_read(s->metrics, on_read, s);
+		metrics_on_read(s->metrics, server_on_metrics_read, s);
 	if (rc == STERNA_OK && !add_hosts(s))
 		rc = STERNA_EINVAL;
 	if (rc == STERNA_OK)
@@ -325,6 +386,7 @@ void server_free(struct server **server)
 	*server = NULL;
 	if (s == NULL)
 		return;
+	close_to_visits(s);
 	for (unsigned i = 0; i < s->worker_count; i++)
 		worker_free(s->workers[i]);
 	modules_free(s);
@@ -346,6 +408,8 @@ void server_free(struct server **server)
 	map_clear(&s->hosts);
 	free(s->workers);
 	OPENSSL_cleanse(s->secret, sizeof s->secret);
+	pthread_cond_destroy(&s->visits_over);
+	pthread_mutex_destroy(&s->visit_lock);
 	free(s);
 }
 

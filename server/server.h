@@ -7,6 +7,7 @@
 #ifndef STERNA_SERVER_H
 #define STERNA_SERVER_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include "server/config.h"
 #include "server/db.h"
@@ -55,6 +56,10 @@ struct server {
 	atomic_ulong sessions, streams;          /* now */
 	bool running;                            /* the workers' threads run */
 	atomic_bool draining;                    /* no new connections, streams are being closed */
+	pthread_mutex_t visit_lock;              /* of the three below, and of changes of registry */
+	pthread_cond_t visits_over;
+	unsigned visits;                         /* other threads that use the registry and the workers now */
+	bool closed;                             /* to visits, for ever */
 };
 
 /** Streams under way, for limits, `session list`, shutdown. */
@@ -77,11 +82,15 @@ struct worker {
 	unsigned calls;                          /* under way or waiting */
 	struct sterna_call *free_calls;
 	bool stopping, congested;                /* congested: another worker's mailbox is over its limit */
+	uint64_t turn_us[2], turn_window_us;     /* longest turns of this window and the one before it */
+	_Atomic(uint64_t) alive_us;              /* last sweep, monotonic; 0: not begun */
+	atomic_bool db_up;
 };
 
 enum server_metric { METRIC_STANZAS_IN, METRIC_STANZAS_OUT, METRIC_STANZAS_REFUSED, METRIC_STREAM_ERRORS, METRIC_LOGINS,
 	METRIC_LOGIN_FAILURES, METRIC_SESSIONS, METRIC_STREAMS, METRIC_ACCOUNTS, METRIC_MAILBOX_DEPTH,
-	METRIC_LONGEST_TURN, METRIC_DB_QUEUE_BYTES, METRIC_DB_UP, METRIC_OFFLINE_STORED, METRIC_SM_RESUMED };
+	METRIC_LONGEST_TURN, METRIC_DB_QUEUE_BYTES, METRIC_DB_UP, METRIC_OFFLINE_STORED, METRIC_SM_RESUMED,
+	METRIC_WORKERS, METRIC_CERTIFICATE_DAYS, METRIC_LOG_LINES, METRIC_LOG_DROPPED, METRIC_STARTED };
 extern const struct sterna_metric server_metric_table[];
 
 /** Which worker owns this JID's bare form. */
@@ -105,6 +114,11 @@ struct host *server_add_host(struct server *s, const char *domain, enum host_kin
 
 /** A mail that runs fn(worker, arg) on that worker; arg is fn's. */
 void worker_post(struct worker *w, void (*fn)(struct worker *w, void *arg), void *arg);
+
+/** For threads that are no workers: the registry's newest tables, held; while a visit lasts no module goes, nor the
+ *  server. Short: it holds up the one who unloads. @return NULL: the server ends; give back with server_leave() */
+struct registry *server_visit(struct server *s);
+void server_leave(struct server *s, struct registry **r);
 
 /* --- life (server.c) --- */
 

@@ -1,6 +1,4 @@
 # One loadable module per XEP: the loader finds xep*_NAME.so in the modules' folder.
-MODULE_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version -shared
-MODULE_CFLAGS = $(AM_CFLAGS) -fvisibility=hidden
 
 module_LTLIBRARIES += xep/xep0012_last.la
 xep_xep0012_last_la_SOURCES = xep/xep0012_last.c

@@ -134,6 +134,7 @@ class Server:
             'listen': [
                 {'kind': 'c2s', 'address': '127.0.0.1', 'port': self.port},
                 {'kind': 'c2s', 'address': '127.0.0.1', 'port': self.tls_port, 'tls': 'direct'},
+                {'kind': 'http', 'address': '127.0.0.1', 'port': self.http_port},
             ],
             'storage': self.storage(),
             'server': {'workers': 2, 'control': str(self.home / 'control.sock'), 

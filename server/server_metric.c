@@ -1,0 +1,75 @@
+/* server_metric.c - the core's own metrics: their table, and those that are known elsewhere. */
+#include "server/server_metric.h"
+#include "server/net.h"
+
+/* In the order of enum log_level, from the first that is written. */
+static const char *const log_levels[] = { "error", "warning", "notice", "info", "debug", NULL };
+
+const struct sterna_metric server_metric_table[] = {
+	[METRIC_STANZAS_IN] = { "sterna_stanzas_received_total", "Stanzas received from clients.", METRIC_COUNTER },
+	[METRIC_STANZAS_OUT] = { "sterna_stanzas_sent_total", "Stanzas written to streams.", METRIC_COUNTER },
+	[METRIC_STANZAS_REFUSED] = { "sterna_stanzas_refused_total", "Stanzas answered with an error.", METRIC_COUNTER },
+	[METRIC_STREAM_ERRORS] = { "sterna_stream_errors_total", "Streams ended with an error.", METRIC_COUNTER },
+	[METRIC_LOGINS] = { "sterna_logins_total", "Successful logins.", METRIC_COUNTER },
+	[METRIC_LOGIN_FAILURES] = { "sterna_login_failures_total", "Failed logins.", METRIC_COUNTER },
+	[METRIC_SESSIONS] = { "sterna_sessions", "Sessions, bound or resumable.", METRIC_GAUGE },
+	[METRIC_STREAMS] = { "sterna_streams", "Open streams.", METRIC_GAUGE },
+	[METRIC_ACCOUNTS] = { "sterna_accounts_loaded", "Accounts in memory.", METRIC_GAUGE },
+	[METRIC_MAILBOX_DEPTH] = { "sterna_mailbox_depth", "Mails that wait for a worker.", METRIC_GAUGE },
+	[METRIC_LONGEST_TURN] = { "sterna_loop_longest_turn_seconds",
+		"Longest turn of a worker's loop in the last minute.", METRIC_GAUGE_MAX, .scale = 1e-6 },
+	[METRIC_DB_QUEUE_BYTES] = { "sterna_db_queue_bytes", "Writes that wait for the database.", METRIC_GAUGE },
+	[METRIC_DB_UP] = { "sterna_db_up_workers", "Workers whose database is up.", METRIC_GAUGE },
+	[METRIC_OFFLINE_STORED] = { "sterna_offline_stored_total", "Messages stored for later.", METRIC_COUNTER },
+	[METRIC_SM_RESUMED] = { "sterna_sm_resumed_total", "Sessions resumed.", METRIC_COUNTER },
+	[METRIC_WORKERS] = { "sterna_workers", "Worker threads.", METRIC_GAUGE },
+	[METRIC_CERTIFICATE_DAYS] = { "sterna_certificate_days_left", "Days until the first certificate ends.",
+		METRIC_GAUGE },
+	[METRIC_LOG_LINES] = { "sterna_log_lines_total", "Lines of the log.", METRIC_COUNTER,
+		.labels = { { "level", log_levels } } },
+	[METRIC_LOG_DROPPED] = { "sterna_log_dropped_total", "Lines of the log that could not be written.",
+		METRIC_COUNTER },
+	[METRIC_STARTED] = { "sterna_start_time_seconds", "Unix time of the start.", METRIC_GAUGE, .scale = 1e-6 },
+	{ 0 }
+};
+
+/* The last two windows, so that a scrape every half minute misses nothing. */
+enum { TURN_WINDOW_US = 30000000 };
+
+void worker_measure(struct worker *w)
+{
+	const struct metric_set *set = w->server->metric_set;
+	const uint64_t now = loop_now_us(w->loop), turn = loop_longest_turn_us(w->loop);
+
+	if (now - w->turn_window_us >= TURN_WINDOW_US) {
+		w->turn_window_us = now;
+		w->turn_us[1] = w->turn_us[0];
+		w->turn_us[0] = 0;
+	}
+	if (turn > w->turn_us[0])
+		w->turn_us[0] = turn;
+	metric_store(set, w->index, METRIC_LONGEST_TURN, 0,
+		(int64_t)(w->turn_us[0] > w->turn_us[1] ? w->turn_us[0] : w->turn_us[1]));
+	metric_store(set, w->index, METRIC_ACCOUNTS, 0, (int64_t)w->accounts.count);
+	metric_store(set, w->index, METRIC_DB_QUEUE_BYTES, 0, (int64_t)db_queued_bytes(w->db));
+	metric_store(set, w->index, METRIC_DB_UP, 0, db_is_up(w->db));
+	atomic_store(&w->db_up, db_is_up(w->db));
+	atomic_store(&w->alive_us, now);
+}
+
+void server_on_metrics_read(void *arg)
+{
+	const struct server *s = arg;
+
+	metric_store(s->metric_set, 0, METRIC_SESSIONS, 0, (int64_t)atomic_load(&s->sessions));
+	metric_store(s->metric_set, 0, METRIC_STREAMS, 0, (int64_t)atomic_load(&s->streams));
+	metric_store(s->metric_set, 0, METRIC_WORKERS, 0, s->worker_count);
+	metric_store(s->metric_set, 0, METRIC_STARTED, 0, s->started_us);
+	if (s->net != NULL)
+		metric_store(s->metric_set, 0, METRIC_CERTIFICATE_DAYS, 0, net_certificate_days(s->net));
+	for (unsigned level = LOG_LEVEL_ERROR; level <= LOG_LEVEL_DEBUG; level++)
+		metric_store(s->metric_set, 0, METRIC_LOG_LINES, level - LOG_LEVEL_ERROR, (int64_t)log_lines(level));
+	metric_store(s->metric_set, 0, METRIC_LOG_DROPPED, 0, (int64_t)log_dropped());
+	for (unsigned i = 0; i < s->worker_count; i++)
+		metric_store(s->metric_set, i, METRIC_MAILBOX_DEPTH, 0, (int64_t)loop_mail_depth(s->workers[i]->loop));
+}
