@@ -3,9 +3,9 @@
 #include <string.h>
 #include "server/registry.h"
 
-/* A newcomer's server: what today's clients expect. Registration is there, and off per host. */
+/* A newcomer's server: what today's clients expect. */
 static const char *const usual[] = { "disco", "caps", "ping", "version", "time", "last", "contact", "vcard", "private",
-	"blocking", "carbons", "hints", "mam", "stanza_id", "csi", "offline", "register", NULL };
+	"blocking", "carbons", "hints", "mam", "stanza_id", "csi", "offline", NULL };
 
 enum { UNLOAD_MS = 5000 };
 
