@@ -194,7 +194,7 @@ static void session_kick_command(struct control_request *r)
 
 /* --- accounts changed on the storage --- */
 
-/* A deleted account is forgotten as soon as nothing holds it. */
+/* A deleted or imported account is forgotten as soon as nothing holds it. */
 struct forgetting {
 	struct timer timer;
 	struct worker *worker;
@@ -236,12 +236,12 @@ static json_t *changed_part(struct worker *w, struct control_part *p)
 	} else if (strcmp(what, "password") == 0) {
 		kick(a, NULL, "not-authorized", "the password was changed");
 	} else {
-		a->disabled = true;
-		kick(a, NULL, "not-authorized", strcmp(what, "deleted") == 0 ? "the account was deleted"
-			: "the account was disabled");
+		a->disabled = strcmp(what, "imported") != 0;
+		kick(a, NULL, a->disabled ? "not-authorized" : "reset", strcmp(what, "deleted") == 0
+			? "the account was deleted" : a->disabled ? "the account was disabled" : "the account was imported");
 	}
 	account_release(a);
-	if (strcmp(what, "deleted") != 0)
+	if (strcmp(what, "deleted") != 0 && strcmp(what, "imported") != 0)
 		return json_true();
 	struct forgetting *f = xalloc(sizeof *f);
 
@@ -269,13 +269,13 @@ static void changed(struct control_request *r)
 
 static void user_changed(struct control_request *r)
 {
-	static const char *const kinds[] = { "password", "disabled", "enabled", "deleted", NULL };
+	static const char *const kinds[] = { "password", "disabled", "enabled", "deleted", "imported", NULL };
 	size_t i = 0;
 
 	while (kinds[i] != NULL && strcmp(kinds[i], r->arg[1]) != 0)
 		i++;
 	if (kinds[i] == NULL) {
-		control_refuse(r, "usage", "user changed JID password|disabled|enabled|deleted");
+		control_refuse(r, "usage", "user changed JID password|disabled|enabled|deleted|imported");
 		return;
 	}
 	struct worker *w = owner(r);

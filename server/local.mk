@@ -49,6 +49,10 @@ server_libsterna_la_SOURCES = \
 	server/option.c server/option.h \
 	server/option_manual.c \
 	server/option_value.c server/option_value.h \
+	server/pie.h \
+	server/pie_export.c \
+	server/pie_import.c \
+	server/pie_read.c \
 	server/precis.c server/precis.h \
 	server/precis_class.c \
 	server/presence.c server/presence.h \
@@ -98,6 +102,7 @@ server_sternactl_SOURCES = \
 	server/ctl.c server/ctl.h \
 	server/ctl_client.c \
 	server/ctl_config.c \
+	server/ctl_pie.c \
 	server/ctl_server.c \
 	server/ctl_user.c \
 	server/sternactl.c

@@ -150,3 +150,9 @@ TESTS += tests/unit/test_user
 tests_unit_test_user_SOURCES = tests/unit/test_user.c
 tests_unit_test_user_CPPFLAGS = $(UNIT_CPPFLAGS) -DTEST_SQL_DIR='"$(abs_top_srcdir)/sql"'
 tests_unit_test_user_LDADD = $(UNIT_LDADD)
+
+check_PROGRAMS += tests/unit/test_pie
+TESTS += tests/unit/test_pie
+tests_unit_test_pie_SOURCES = tests/unit/test_pie.c
+tests_unit_test_pie_CPPFLAGS = $(UNIT_CPPFLAGS) -DTEST_SQL_DIR='"$(abs_top_srcdir)/sql"'
+tests_unit_test_pie_LDADD = $(UNIT_LDADD)
