@@ -45,9 +45,20 @@ static void reject(struct sterna_call *c)
 	struct stanza *e = stanza_error(c->stanza, c->error.condition, c->error.text, c->error.app_name,
 		c->error.app_ns);
 
+	log_debug("route", "refused", "stanza_id", LOG_UINT(c->trace), "condition", condition_name(c->error.condition),
+		"module", c->module != NULL ? c->module->m->name : NULL);
+	metric_add(c->worker->server->metric_set, c->worker->index, METRIC_STANZAS_REFUSED, 0, 1);
+
 	metric_add(c->worker->server->metric_set, c->worker->index, METRIC_STANZAS_REFUSED, 0, 1);
 	if (e != NULL)
 		route_hop(c->worker, &e, NULL);
+}
+
+/* One id from here to the last hop: `stanza_id` in the log tells where a stanza went. Never its content. */
+static void trace(const struct stanza *st, const char *what)
+{
+	log_debug("route", what, "stanza_id", LOG_UINT(st->trace), "kind", st->elem->name, "type", stanza_type_text(st),
+		"from", st->from != NULL ? jid_full(st->from) : NULL, "to", st->to != NULL ? jid_full(st->to) : NULL);
 }
 
 /* --- accept --- */
@@ -141,6 +152,7 @@ void route_from_session(struct sterna_session *s, struct stanza **st, struct ack
 
 	(*st)->trace = worker_trace(w);
 	stanza_set_from(*st, s->jid); /* the one place where a client's 'from' is made: §8.1.2.1 */
+	trace(*st, "accepted");
 	struct sterna_call *c = call_new(w, st);
 
 	ack_hold(ack);
@@ -198,6 +210,8 @@ static void hop_to(struct worker *from, struct worker *to, struct stanza **st, s
 static void to_elsewhere(struct worker *w, struct stanza **st, struct ack *ack, struct host *h)
 {
 	struct stanza *away = stanza_ref(*st);
+
+	trace(away, h != NULL ? "goes to a component" : "is for another server");
 	struct sterna_call *c = call_new(w, st);
 
 	ack_hold(ack);
@@ -231,6 +245,7 @@ void route_hop(struct worker *w, struct stanza **st, struct ack *ack)
 	struct worker *owner = server_owner(w->server, (*st)->to);
 
 	if (owner != w) {
+		trace(*st, "goes to another worker");
 		hop_to(w, owner, st, ack);
 		return;
 	}
@@ -255,6 +270,7 @@ void route_hop(struct worker *w, struct stanza **st, struct ack *ack)
 
 static void in_end(struct sterna_call *c)
 {
+	trace(c->stanza, c->archive_offline ? "waits for the next session" : "arrived");
 	call_observe(c);
 	call_finish(c);
 }
