@@ -189,7 +189,6 @@ void *sterna_slot_of(struct sterna_call *c, struct sterna_session *s); /**< of a
 enum sterna_kind sterna_kind(struct sterna_call *c);
 const char *sterna_type(struct sterna_call *c);              /**< 'type' as it holds: "normal", "available", "get"… */
 struct sterna_elem *sterna_stanza(struct sterna_call *c);    /**< <message/>, <presence/>, <iq/> */
-void sterna_changed(struct sterna_call *c);                  /**< to be told after a hook has changed its tree */
 struct sterna_elem *sterna_payload(struct sterna_call *c);   /**< of an IQ get or set: its one child */
 const struct jid *sterna_from(struct sterna_call *c);        /**< stamped by the core, always there */
 const struct jid *sterna_to(struct sterna_call *c);          /**< NULL if there is no 'to' */
@@ -262,6 +261,8 @@ void sterna_send(struct sterna_call *c, struct sterna_elem *stanza);
 void sterna_show_presence(struct sterna_call *c, const struct jid *to, bool show);
 /** Straight to one session of the owner: pushes, notifications. */
 void sterna_send_to(struct sterna_call *c, struct sterna_session *s, struct sterna_elem *stanza);
+/** The same at once, as the message itself is delivered: copies keep the order of what they are copies of. */
+void sterna_deliver(struct sterna_call *c, struct sterna_session *s, struct sterna_elem *stanza);
 /** A first-level element that is no stanza, to the session's stream (not counted by XEP-0198). */
 void sterna_send_raw(struct sterna_call *c, struct sterna_session *s, struct sterna_elem *e);
 

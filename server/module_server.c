@@ -1,7 +1,7 @@
-/* module_server.c - module.h's functions about the server, the module itself, and a changed stanza. */
+/* module_server.c - module.h's functions about the server, the module itself, and copies. */
 #include "server/call.h"
 #include "server/registry.h"
-#include "server/stanza.h"
+#include "server/session.h"
 
 struct sterna_mod *sterna_mod(struct sterna_call *c)
 {
@@ -13,7 +13,17 @@ int64_t sterna_uptime(struct sterna_call *c)
 	return (loop_wall_us(c->worker->loop) - c->worker->server->started_us) / 1000000;
 }
 
-void sterna_changed(struct sterna_call *c)
+void sterna_deliver(struct sterna_call *c, struct sterna_session *s, struct sterna_elem *stanza)
 {
-	stanza_touch(c->stanza);
+	struct arena *a = arena_new(1024);
+	struct stanza *st = NULL;
+
+	if (stanza_new(&a, elem_copy(a, stanza), &st) != STERNA_OK) {
+		log_error("module", "tried to send what is no stanza", "module", c->module->m->name);
+		arena_free(&a);
+		return;
+	}
+	st->trace = c->trace;
+	session_send(s, st, NULL, 0);
+	stanza_unref(&st);
 }

@@ -146,13 +146,14 @@ static enum sterna_verdict on_sent(struct sterna_call *c)
 	if (sterna_to(c) == NULL || strcmp(jid_bare(sterna_to(c)), sterna_owner(c)) == 0 || !is_eligible(c, true))
 		return STERNA_NEXT;
 	remember(c);
-	for (struct sterna_session *s = sterna_next_session(c, NULL); s != NULL; s = sterna_next_session(c, s)) {
+	for (struct sterna_session *s = sterna_next_session(c, NULL), *next; s != NULL; s = next) {
+		next = sterna_next_session(c, s); /* first: what s gets may be one too many for it */
 		if (s == sterna_session(c) || sterna_kept(s, "carbons") == NULL)
 			continue;
 		struct sterna_elem *copy = copy_for(c, s, "sent");
 
 		add_stanza_id(c, copy);
-		sterna_send_to(c, s, copy);
+		sterna_deliver(c, s, copy);
 	}
 	return STERNA_NEXT;
 }
@@ -169,10 +170,12 @@ static enum sterna_verdict on_received(struct sterna_call *c)
 		any = sterna_is_target(c, s);
 	if (!any)
 		return STERNA_NEXT;
-	for (struct sterna_session *s = sterna_next_session(c, NULL); s != NULL; s = sterna_next_session(c, s))
+	for (struct sterna_session *s = sterna_next_session(c, NULL), *next; s != NULL; s = next) {
+		next = sterna_next_session(c, s);
 		if (sterna_kept(s, "carbons") != NULL && !sterna_is_target(c, s)
 			&& !jid_equal(sterna_session_jid(s), sterna_from(c)))
-			sterna_send_to(c, s, copy_for(c, s, "received"));
+			sterna_deliver(c, s, copy_for(c, s, "received"));
+	}
 	return STERNA_NEXT;
 }
 

@@ -29,10 +29,8 @@ static enum sterna_verdict strip(struct sterna_call *c)
 
 	for (struct sterna_elem *e = elem_first(m); e != NULL; e = next) {
 		next = elem_next(e);
-		if (elem_is(e, "stanza-id", NS_SID) && is_by(e, owner, host)) {
+		if (elem_is(e, "stanza-id", NS_SID) && is_by(e, owner, host))
 			elem_remove(e);
-			sterna_changed(c);
-		}
 	}
 	return STERNA_NEXT;
 }
@@ -53,7 +51,6 @@ static enum sterna_verdict add(struct sterna_call *c)
 
 	sterna_attr(e, "by", sterna_owner(c));
 	sterna_attr(e, "id", sterna_printf(c, "%" PRId64, id));
-	sterna_changed(c);
 	return STERNA_NEXT;
 }
 
