@@ -1,6 +1,5 @@
 /* Lists of JIDs: see jid_list.h. */
 #include "xep/jid_list.h"
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -74,17 +73,6 @@ void jid_list_clear(struct jid_list *l)
 
 bool jid_list_matches(const struct jid_list *l, const struct jid *j)
 {
-	const char *resource = jid_resource(j), *domain = jid_domain(j);
-
-	if (l->count == 0)
-		return false;
-	if (jid_list_has(l, jid_full(j)) || jid_list_has(l, jid_bare(j)) || jid_list_has(l, domain))
-		return true;
-	if (resource == NULL || jid_local(j) == NULL)
-		return false;
-	char *there = xasprintf("%s/%s", domain, resource);
-	const bool found = jid_list_has(l, there);
-
-	free(there);
-	return found;
+	return l->count > 0 && (jid_list_has(l, jid_full(j)) || jid_list_has(l, jid_bare(j))
+		|| jid_list_has(l, jid_domain(j)));
 }

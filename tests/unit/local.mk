@@ -156,3 +156,15 @@ TESTS += tests/unit/test_pie
 tests_unit_test_pie_SOURCES = tests/unit/test_pie.c
 tests_unit_test_pie_CPPFLAGS = $(UNIT_CPPFLAGS) -DTEST_SQL_DIR='"$(abs_top_srcdir)/sql"'
 tests_unit_test_pie_LDADD = $(UNIT_LDADD)
+
+check_PROGRAMS += tests/unit/test_caps
+TESTS += tests/unit/test_caps
+tests_unit_test_caps_SOURCES = tests/unit/test_caps.c xep/caps_cache.c xep/disco_info.c
+tests_unit_test_caps_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_caps_LDADD = $(UNIT_LDADD)
+
+check_PROGRAMS += tests/unit/test_jid_list
+TESTS += tests/unit/test_jid_list
+tests_unit_test_jid_list_SOURCES = tests/unit/test_jid_list.c xep/jid_list.c
+tests_unit_test_jid_list_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_jid_list_LDADD = $(UNIT_LDADD)
