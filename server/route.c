@@ -48,8 +48,6 @@ static void reject(struct sterna_call *c)
 	log_debug("route", "refused", "stanza_id", LOG_UINT(c->trace), "condition", condition_name(c->error.condition),
 		"module", c->module != NULL ? c->module->m->name : NULL);
 	metric_add(c->worker->server->metric_set, c->worker->index, METRIC_STANZAS_REFUSED, 0, 1);
-
-	metric_add(c->worker->server->metric_set, c->worker->index, METRIC_STANZAS_REFUSED, 0, 1);
 	if (e != NULL)
 		route_hop(c->worker, &e, NULL);
 }
