@@ -9,6 +9,7 @@
 
 struct account;
 struct host;
+struct lane;
 struct module_slot;
 struct registry;
 struct worker;
@@ -34,6 +35,7 @@ struct sterna_call {
 	const struct module_slot *module;    /* whose handler runs */
 	struct ack *ack;                     /* the promise to the sender that waits for this call; or NULL */
 	struct db_batch *batch;
+	struct lane *lane;                   /* of a service's address, while its handler is at work */
 	struct after *after, **after_end;
 	struct sterna_call *next;            /* in an account's waiting list, or the worker's free ones */
 	enum call_side side;

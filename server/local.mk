@@ -32,6 +32,7 @@ server_libsterna_la_SOURCES = \
 	server/http.c server/http.h \
 	server/idna.c \
 	server/jid.c server/jid.h \
+	server/lane.c server/lane.h \
 	server/listener.c server/listener.h \
 	server/log.c server/log.h \
 	server/loop.c server/loop.h server/loop_impl.h \

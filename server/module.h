@@ -151,6 +151,9 @@ struct sterna_module {
 	const struct sterna_disco *disco;
 	const struct sterna_iq *iq;
 	const struct sterna_hook *hooks;
+	sterna_fn *service;                  /* all else to a service host of ours: messages, presence, answers, IQs to
+	                                      * a resource. What is for one bare JID comes one by one: while a
+	                                      * handler waits for a read, the next waits for it */
 	const struct sterna_element *elements;
 	const struct sterna_advert *stream_features;
 	const struct sterna_lifecycle *on;

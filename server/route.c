@@ -15,6 +15,7 @@
 #include "server/archive.h"
 #include "server/component.h"
 #include "server/deliver.h"
+#include "server/lane.h"
 #include "server/presence.h"
 #include "server/registry.h"
 #include "server/session.h"
@@ -268,6 +269,7 @@ void route_hop(struct worker *w, struct stanza **st, struct ack *ack)
 
 static void in_end(struct sterna_call *c)
 {
+	lane_leave(c);
 	trace(c->stanza, c->archive_offline ? "waits for the next session" : "arrived");
 	call_observe(c);
 	call_finish(c);
@@ -426,6 +428,15 @@ static void in_account(struct sterna_call *c)
 
 /* --- the server itself, and services that modules offer --- */
 
+static void served(struct sterna_call *c, enum sterna_verdict v)
+{
+	if (v == STERNA_REJECT)
+		reject(c);
+	else if (v == STERNA_NEXT && c->stanza->kind != STERNA_PRESENCE && !c->replied)
+		route_refuse(c, STERNA_SERVICE_UNAVAILABLE, NULL);
+	in_end(c);
+}
+
 static void host_hooks_end(struct sterna_call *c, enum sterna_verdict v)
 {
 	static const unsigned server[] = { STERNA_SERVER, 0 }, service[] = { STERNA_SERVICE, 0 };
@@ -434,6 +445,9 @@ static void host_hooks_end(struct sterna_call *c, enum sterna_verdict v)
 		if (v == STERNA_REJECT)
 			reject(c);
 		in_end(c);
+	} else if (c->host->kind == HOST_SERVICE && c->host->module->m->service != NULL
+		&& (!is_request(c->stanza) || jid_resource(c->stanza->to) != NULL)) {
+		call_run_handler(c, c->host->module, c->host->module->m->service, served);
 	} else if (is_request(c->stanza)) {
 		answer(c, c->host->kind == HOST_SERVICE ? service : server,
 			c->host->kind == HOST_SERVICE ? c->host->module : NULL);
@@ -444,6 +458,11 @@ static void host_hooks_end(struct sterna_call *c, enum sterna_verdict v)
 	}
 }
 
+static void enter_host(struct sterna_call *c)
+{
+	call_run_hooks(c, STERNA_IN_POLICY, STERNA_IN_COPY, host_hooks_end);
+}
+
 static void in_host(struct worker *w, struct stanza **st, struct ack *ack, struct host *h)
 {
 	struct sterna_call *c = call_new(w, st);
@@ -452,7 +471,12 @@ static void in_host(struct worker *w, struct stanza **st, struct ack *ack, struc
 	c->ack = ack;
 	c->side = SIDE_IN;
 	c->host = h;
-	call_run_hooks(c, STERNA_IN_POLICY, STERNA_IN_COPY, host_hooks_end);
+	if (h->kind != HOST_SERVICE)
+		enter_host(c);
+	else if (!lane_enter(c, jid_bare(c->stanza->to), enter_host)) {
+		route_refuse(c, STERNA_RESOURCE_CONSTRAINT, "too much waits for this address");
+		call_finish(c);
+	}
 }
 
 /* --- what we send ourselves --- */

@@ -187,6 +187,7 @@ static struct worker *worker_new(struct server *s, struct loop *l, unsigned inde
 	w->index = index;
 	loop_random(l, keys, sizeof keys);
 	map_init(&w->accounts, keys[0], keys[1]);
+	map_init(&w->lanes, keys[0], keys[1]);
 	return w;
 }
 
@@ -250,6 +251,7 @@ static void worker_free(struct worker *w)
 		account_unload(a);
 	}
 	map_clear(&w->accounts);
+	map_clear(&w->lanes);
 	for (unsigned i = 0; i < w->slot_count; i++)
 		free(w->slots[i]);
 	free(w->slots);

@@ -70,6 +70,7 @@ struct worker {
 	struct db_client *db;
 	struct registry *registry;
 	struct map accounts;                     /* bare JID to struct account */
+	struct map lanes;                        /* addresses of services with something under way (lane.h) */
 	struct stream *streams;                  /* doubly linked, all of this worker */
 	struct account *idle_first, *idle_last;  /* accounts without sessions or work, longest idle first */
 	size_t idle_count;

@@ -1,0 +1,72 @@
+/* lane.c - queues by address, there only while someone is in them. */
+#include "server/lane.h"
+#include <stdlib.h>
+#include "server/server.h"
+
+enum { LANE_MAX = 10000 };
+
+struct lane {
+	char *key;
+	struct sterna_call *first, **end;
+	size_t count;
+	bool running;                    /* the loop below goes on: nobody recurses */
+	bool taken;                      /* someone is in it */
+};
+
+static void run(struct worker *w, struct lane *l)
+{
+	if (l->running)
+		return;
+	l->running = true;
+	while (!l->taken && l->first != NULL) {
+		struct sterna_call *c = l->first;
+
+		l->first = c->next;
+		if (l->first == NULL)
+			l->end = &l->first;
+		l->count--;
+		c->next = NULL;
+		l->taken = true;
+		c->ready(c);
+	}
+	l->running = false;
+	if (l->taken)
+		return;
+	map_remove(&w->lanes, l->key);
+	free(l->key);
+	free(l);
+}
+
+bool lane_enter(struct sterna_call *c, const char *key, void (*fn)(struct sterna_call *c))
+{
+	struct worker *w = c->worker;
+	struct lane *l = map_get(&w->lanes, key);
+
+	if (l == NULL) {
+		l = xalloc(sizeof *l);
+		l->key = xstrdup(key);
+		l->end = &l->first;
+		map_put(&w->lanes, l->key, l);
+	} else if (l->count >= LANE_MAX) {
+		return false;
+	}
+	c->lane = l;
+	c->ready = fn;
+	c->next = NULL;
+	*l->end = c;
+	l->end = &c->next;
+	l->count++;
+	run(w, l);
+	return true;
+}
+
+void lane_leave(struct sterna_call *c)
+{
+	struct lane *l = c->lane;
+
+	if (l == NULL)
+		return;
+	c->lane = NULL;
+	l->taken = false;
+	run(c->worker, l);
+}
