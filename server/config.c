@@ -120,6 +120,7 @@ static const struct sterna_option auth_options[] = {
 		"SCRAM-SHA-1 EXTERNAL", MECHANISMS, "offered, best first"),
 	STERNA_OPT(A, plain, "false", NULL, "offer PLAIN too: over TLS, the server sees the password"),
 	STERNA_OPT(A, iterations, "10000", "4096..1000000", "of SCRAM, for passwords set from now on (RFC 7677 §4)"),
+	STERNA_OPT(A, token_time, "21d", "10s..365d", "how long a token for quick logins lives (XEP-0484)"),
 	STERNA_OPT(A, resource_conflict, "replace", "replace|rename|refuse", "a resource that is bound already (RFC 6120 §7.7.2.2)"),
 	{ 0 }
 };

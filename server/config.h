@@ -110,6 +110,7 @@ struct config_auth {
 	struct sterna_list mechanisms;
 	bool plain;
 	unsigned iterations;
+	struct sterna_duration token_time;
 	const char *resource_conflict;          /* "replace", "rename", "refuse" */
 };
 

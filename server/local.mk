@@ -78,6 +78,7 @@ server_libsterna_la_SOURCES = \
 	server/tls.c server/tls.h \
 	server/tls_peer.c \
 	server/tls_ticket.c server/tls_ticket.h \
+	server/token.c server/token.h \
 	server/transport.h \
 	server/user.c server/user.h server/user_impl.h \
 	server/user_bulk.c \

@@ -3,6 +3,7 @@
 #include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>
+#include "server/token.h"
 #include "server/user_impl.h"
 
 enum { PAGE = 500, WAIT_MS = 60000 };
@@ -32,9 +33,6 @@ static const struct db_stmt put_credential = {
 	       "SELECT jid, $2, $3, $4, $5, $6 FROM account WHERE jid = $1 "
 	       "ON CONFLICT (jid, mech) DO UPDATE SET salt = excluded.salt, iterations = excluded.iterations, "
 	       "stored_key = excluded.stored_key, server_key = excluded.server_key",
-};
-static const struct db_stmt drop_tokens = {
-	.name = "user_drop_tokens", .params = "t", .sql = "DELETE FROM fast_token WHERE owner = $1",
 };
 static const struct db_stmt drop_credentials = {
 	.name = "user_drop_credentials", .params = "t", .sql = "DELETE FROM credential WHERE jid = $1",
@@ -244,11 +242,25 @@ void user_put_credential(struct db_batch *b, const char *jid, const struct crede
 	add_credential(b, &put_credential, jid, c);
 }
 
-void user_add_rows(struct users *u, struct db_batch *b, const char *jid, const struct credential_set *keys)
+void user_add_account(struct db_batch *b, const char *jid, int64_t now_us, const struct credential_set *keys)
 {
-	db_batch_add(b, &user_insert_stmt, (const struct db_value[]){ db_text(jid), DB_INT(loop_wall_us(u->loop)) });
+	db_batch_add(b, &user_insert_stmt, (const struct db_value[]){ db_text(jid), DB_INT(now_us) });
 	for (int h = 0; h < SCRAM_HASH_COUNT; h++)
 		add_credential(b, &insert_credential, jid, &keys->of[h]);
+}
+
+void user_add_password(struct db_batch *b, const char *jid, const struct credential_set *keys)
+{
+	db_batch_add(b, &drop_credentials, (const struct db_value[]){ db_text(jid) });
+	for (int h = 0; h < SCRAM_HASH_COUNT; h++)
+		user_put_credential(b, jid, &keys->of[h]);
+	token_revoke_all(b, jid);
+}
+
+void user_add_removal(struct db_batch *b, const char *jid)
+{
+	for (size_t i = 0; i < sizeof everything / sizeof *everything; i++)
+		db_batch_add(b, &everything[i], (const struct db_value[]){ db_text(jid) });
 }
 
 static void on_exists(void *arg, const struct db_rows *rows)
@@ -280,7 +292,7 @@ enum sterna_result user_create(struct users *u, const struct jid *j, const char 
 	if (rc == STERNA_OK) {
 		struct db_batch *b = users_batch(u);
 
-		user_add_rows(u, b, jid_bare(j), &keys);
+		user_add_account(b, jid_bare(j), loop_wall_us(u->loop), &keys);
 		rc = users_commit(u, &b);
 	}
 	credential_set_clear(&keys);
@@ -289,7 +301,6 @@ enum sterna_result user_create(struct users *u, const struct jid *j, const char 
 
 enum sterna_result user_set_password(struct users *u, const struct jid *j, const char *password)
 {
-	const struct db_value who[] = { db_text(jid_bare(j)) };
 	struct credential_set keys;
 	enum sterna_result rc = must_exist(u, j);
 
@@ -299,10 +310,7 @@ enum sterna_result user_set_password(struct users *u, const struct jid *j, const
 	if (rc == STERNA_OK) {
 		struct db_batch *b = users_batch(u);
 
-		db_batch_add(b, &drop_credentials, who);
-		for (int h = 0; h < SCRAM_HASH_COUNT; h++)
-			user_put_credential(b, jid_bare(j), &keys.of[h]);
-		db_batch_add(b, &drop_tokens, who);
+		user_add_password(b, jid_bare(j), &keys);
 		rc = users_commit(u, &b);
 	}
 	credential_set_clear(&keys);
@@ -317,8 +325,7 @@ enum sterna_result user_delete(struct users *u, const struct jid *j)
 		return found;
 	struct db_batch *b = users_batch(u);
 
-	for (size_t i = 0; i < sizeof everything / sizeof *everything; i++)
-		db_batch_add(b, &everything[i], (const struct db_value[]){ db_text(jid_bare(j)) });
+	user_add_removal(b, jid_bare(j));
 	const enum sterna_result rc = users_commit(u, &b);
 
 	return rc == STERNA_OK ? found : rc;

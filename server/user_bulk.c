@@ -246,7 +246,8 @@ static void flush(struct bulk *b)
 	b->ready_count = 0;
 	for (size_t i = 0; i < count; i++) {
 		if (batch != NULL)
-			user_add_rows(b->u, batch, jid_bare(b->ready[i]->entry->jid), &b->ready[i]->keys);
+			user_add_account(batch, jid_bare(b->ready[i]->entry->jid), loop_wall_us(b->u->loop),
+				&b->ready[i]->keys);
 		job_free(b->ready[i]);
 	}
 	if (batch == NULL)

@@ -26,7 +26,11 @@ enum sterna_result users_commit(struct users *u, struct db_batch **b) STERNA_CHE
 bool users_wait(struct users *u, const unsigned *pending);
 
 /** The statements of one new account: a row that must not be there yet, and its keys. */
-void user_add_rows(struct users *u, struct db_batch *b, const char *jid, const struct credential_set *keys);
+void user_add_account(struct db_batch *b, const char *jid, int64_t now_us, const struct credential_set *keys);
+/** Those of a new password: other keys, no tokens. */
+void user_add_password(struct db_batch *b, const char *jid, const struct credential_set *keys);
+/** Those of its end: all that the core stores of it. */
+void user_add_removal(struct db_batch *b, const char *jid);
 /** Keys of an account that is there (or comes earlier in b); replaces those of the same hash. */
 void user_put_credential(struct db_batch *b, const char *jid, const struct credential *c);
 enum sterna_result user_exists(struct users *u, const char *jid, bool *out) STERNA_CHECKED;
