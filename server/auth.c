@@ -59,6 +59,16 @@ static enum sterna_result binding(void *arg, const char *type, unsigned char *ou
 	return s->transport->ops->channel_binding(s->transport, type, out, size, len);
 }
 
+unsigned auth_bindings(struct stream *s)
+{
+	return sasl_bindings(binding, s);
+}
+
+enum sterna_result auth_binding(struct stream *s, const char *type, unsigned char *out, size_t size, size_t *len)
+{
+	return binding(s, type, out, size, len);
+}
+
 static const char *peer_addr(void *arg, size_t index)
 {
 	struct stream *s = arg;
@@ -162,7 +172,6 @@ static void account_ready(struct sterna_call *c)
 			timer_cancel(&s->deadline);
 			timer_set(&s->deadline, (uint64_t)s->worker->server->config->limits.bind_time.us);
 			metric_add(s->worker->server->metric_set, s->worker->index, METRIC_LOGINS, 0, 1);
-			stream_enter(s, STREAM_AUTHED);
 			log_info("auth", "logged in", "jid", jid_full(s->jid), "mechanism", s->authenticated_by, "peer",
 				s->transport->peer, "tls", s->transport->ops->tls_version(s->transport), "stream_id", s->id);
 			s->auth = NULL; /* so that the profile may begin what it likes */
@@ -403,6 +412,11 @@ void auth_cancel(struct stream *s)
 	step(s, sasl_abort(s->auth->sasl));
 }
 
+bool auth_is(const struct stream *s, const struct auth_profile *p)
+{
+	return s->auth != NULL && s->auth->profile == p;
+}
+
 void auth_proven(struct stream *s, const struct auth_profile *p, const char *local, const char *mechanism,
 	const char *data, size_t len)
 {
@@ -438,6 +452,7 @@ static void sasl1_challenge(struct stream *s, const char *data, size_t len)
 static void sasl1_success(struct stream *s, struct account *acc, const char *data, size_t len)
 {
 	(void)acc;
+	stream_enter(s, STREAM_AUTHED);
 	send_encoded(s, "success", data, len, data != NULL);
 	stream_restart(s); /* RFC 6120 §6.4.6 */
 }
@@ -472,13 +487,21 @@ static bool decode(struct arena *a, const struct sterna_elem *e, char **out, siz
 	return base64_decode(text, n, *out, n, len) == STERNA_OK;
 }
 
+/* XEP-0388 §2.4: within an exchange nothing else comes. */
+static bool is_foreign(const struct stream *s)
+{
+	return s->auth != NULL && !auth_is(s, &sasl1);
+}
+
 void auth_on_auth(struct stream *s, struct arena **a, struct sterna_elem *e)
 {
 	const char *mechanism = elem_attr(e, "mechanism");
 	char *data;
 	size_t len;
 
-	if (s->auth != NULL) {
+	if (is_foreign(s)) {
+		stream_error(s, "policy-violation", "another exchange is under way");
+	} else if (s->auth != NULL) {
 		auth_free(&s->auth);
 		auth_failed(s, &sasl1, "malformed-request", "a second <auth/> within an exchange");
 	} else if (!decode(*a, e, &data, &len)) {
@@ -493,7 +516,9 @@ void auth_on_response(struct stream *s, struct arena **a, struct sterna_elem *e)
 	char *data;
 	size_t len;
 
-	if (s->auth == NULL) {
+	if (is_foreign(s)) {
+		stream_error(s, "policy-violation", "another exchange is under way");
+	} else if (s->auth == NULL) {
 		auth_failed(s, &sasl1, "malformed-request", "no exchange");
 	} else if (!decode(*a, e, &data, &len)) {
 		auth_free(&s->auth);
@@ -507,7 +532,9 @@ void auth_on_abort(struct stream *s, struct arena **a, struct sterna_elem *e)
 {
 	(void)a;
 	(void)e;
-	if (s->auth != NULL)
+	if (is_foreign(s))
+		stream_error(s, "policy-violation", "another exchange is under way");
+	else if (s->auth != NULL)
 		auth_cancel(s);
 	else
 		auth_failed(s, &sasl1, "aborted", "no exchange");

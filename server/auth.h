@@ -20,7 +20,7 @@ void auth_free(struct auth **a);
 /** How an exchange speaks on its stream: SASL1 or SASL2. */
 struct auth_profile {
 	void (*challenge)(struct stream *s, const char *data, size_t len);
-	/** On the account's owner, the account ready: say so and go on. data NULL: none. */
+	/** On the account's owner, the account ready: say so, enter the next state. data NULL: none. */
 	void (*success)(struct stream *s, struct account *acc, const char *data, size_t len);
 	void (*failure)(struct stream *s, const char *condition);
 };
@@ -29,6 +29,8 @@ void auth_begin(struct stream *s, const struct auth_profile *p, const char *mech
 /** Feed it. */
 void auth_continue(struct stream *s, const char *data, size_t len);
 void auth_cancel(struct stream *s);
+/** Is an exchange of that profile under way? */
+bool auth_is(const struct stream *s, const struct auth_profile *p);
 /** Someone is proven by other means (FAST): go to the owner and succeed. */
 void auth_proven(struct stream *s, const struct auth_profile *p, const char *local, const char *mechanism,
 	const char *data, size_t len);
@@ -36,6 +38,9 @@ void auth_proven(struct stream *s, const struct auth_profile *p, const char *loc
 void auth_failed(struct stream *s, const struct auth_profile *p, const char *condition, const char *reason);
 /** What is offered on this stream now: mask of 1u << enum sasl_mech. */
 unsigned auth_offer(struct stream *s);
+/** Types of channel binding that the stream has: mask of 1u << enum sasl_binding; and the data of one. */
+unsigned auth_bindings(struct stream *s);
+enum sterna_result auth_binding(struct stream *s, const char *type, unsigned char *out, size_t size, size_t *len);
 
 extern const struct db_stmt credential_select;
 bool credential_from_row(const struct db_rows *rows, size_t row, struct credential *out);

@@ -6,6 +6,7 @@
 #include "server/presence.h"
 #include "server/registry.h"
 #include "server/route.h"
+#include "server/sasl2.h"
 #include "server/session.h"
 #include "server/sm.h"
 
@@ -44,7 +45,7 @@ static void add_modules(struct stream *s, struct arena *a, struct sterna_elem *f
 	call_free(c);
 }
 
-static void send_features(struct stream *s)
+void c2s_features(struct stream *s)
 {
 	struct arena *a = arena_new(1024);
 	struct sterna_elem *f = elem_new(a, "features", NS_STREAM);
@@ -54,17 +55,21 @@ static void send_features(struct stream *s)
 		elem_add(a, elem_add(a, f, "starttls", NS_TLS), "required", NS_TLS);
 	} else if (s->state == STREAM_SECURE) {
 		auth_features(s, a, f);
+		sasl2_features(s, a, f);
 	} else {
-		elem_add(a, f, "bind", NS_BIND);
-		elem_add(a, elem_add(a, f, "session", NS_SESSION), "optional", NS_SESSION);
-		elem_add(a, f, "sm", NS_SM);
+		if (s->state == STREAM_AUTHED) {
+			elem_add(a, f, "bind", NS_BIND);
+			elem_add(a, elem_add(a, f, "session", NS_SESSION), "optional", NS_SESSION);
+		}
+		if (s->session == NULL || s->session->sm == NULL)
+			elem_add(a, f, "sm", NS_SM);
 		elem_add(a, f, "ver", "urn:xmpp:features:rosterver");
 		elem_add(a, f, "sub", "urn:xmpp:features:pre-approval");
 	}
-	if (s->state != STREAM_OPEN) {
+	if (s->state != STREAM_OPEN)
 		add_limits(s, a, f);
+	if ((s->state & (STREAM_AUTHED | STREAM_BOUND)) != 0)
 		add_modules(s, a, f);
-	}
 	/* The prefix that everybody writes, and some clients insist on. */
 	elem_write_inner(&text, f);
 	stream_write(s, "<stream:features>", 17);
@@ -75,6 +80,22 @@ static void send_features(struct stream *s)
 }
 
 /* RFC 6120 §4.7: 'to' must be one of our hosts; after authentication the same one. */
+static bool from_is_ours(struct stream *s, const struct sterna_elem *root)
+{
+	const char *from = elem_attr(root, "from");
+	struct jid *j = NULL;
+
+	if (from == NULL || *from == '\0')
+		return true;
+	/* XEP-0388 §2.1: who connects says as whom; that cannot be someone of another domain. */
+	const bool ok = jid_parse(from, strlen(from), &j) == STERNA_OK && strcmp(jid_domain(j), jid_full(s->host->jid)) == 0;
+
+	jid_unref(&j);
+	if (!ok)
+		stream_error(s, "invalid-from", "'from' is no address here");
+	return ok;
+}
+
 static bool find_host(struct stream *s, const struct sterna_elem *root)
 {
 	const char *to = elem_attr(root, "to");
@@ -96,7 +117,7 @@ static bool find_host(struct stream *s, const struct sterna_elem *root)
 		return false;
 	}
 	s->host = h;
-	return true;
+	return from_is_ours(s, root);
 }
 
 static void opened(struct stream *s, const struct sterna_elem *root)
@@ -114,7 +135,7 @@ static void opened(struct stream *s, const struct sterna_elem *root)
 		stream_enter(s, s->transport->secure ? STREAM_SECURE : STREAM_OPEN);
 	else if (s->state == STREAM_OPEN)
 		stream_enter(s, STREAM_SECURE);
-	send_features(s);
+	c2s_features(s);
 }
 
 static void on_starttls(struct stream *s, struct arena **a, struct sterna_elem *e)
@@ -132,6 +153,8 @@ void c2s_bound(struct stream *s, struct sterna_session *session)
 {
 	if (s->session == NULL)
 		s->session = session_ref(session);
+	if (session->client == NULL && s->client != NULL)
+		session->client = xstrdup(s->client);
 	timer_cancel(&s->deadline);
 	stream_enter(s, STREAM_BOUND);
 }
@@ -186,7 +209,7 @@ static void on_early_iq(struct stream *s, struct arena **a, struct sterna_elem *
 
 /* --- XEP-0198 --- */
 
-static bool number(const char *text, uint32_t *out)
+bool c2s_number(const char *text, uint32_t *out)
 {
 	char *end = NULL;
 
@@ -198,7 +221,7 @@ static bool number(const char *text, uint32_t *out)
 	return *end == '\0' && n <= UINT32_MAX;
 }
 
-static bool is_true(const char *text)
+bool c2s_is_true(const char *text)
 {
 	return text != NULL && (strcmp(text, "true") == 0 || strcmp(text, "1") == 0);
 }
@@ -224,20 +247,25 @@ static void sm_failed(struct stream *s, const char *condition, bool has_h, uint3
 	arena_free(&a);
 }
 
-static void on_enable(struct stream *s, struct arena **a, struct sterna_elem *e)
+struct sterna_elem *c2s_enable(struct arena *a, struct sterna_session *session, const struct sterna_elem *e,
+	sm_enabled_fn *inline_)
 {
 	uint32_t max = 0;
 
-	(void)a;
-	if (s->session->sm != NULL) {
-		sm_failed(s, "unexpected-request", false, 0); /* §3: once */
-		return;
-	}
-	if (elem_attr(e, "max") != NULL && !number(elem_attr(e, "max"), &max)) {
-		sm_failed(s, "bad-request", false, 0);
-		return;
-	}
-	sm_enable(s->session, is_true(elem_attr(e, "resume")), max);
+	if (session->sm != NULL)
+		return c2s_sm_failed_elem(a, "unexpected-request", false, 0); /* §3: once */
+	if (elem_attr(e, "max") != NULL && !c2s_number(elem_attr(e, "max"), &max))
+		return c2s_sm_failed_elem(a, "bad-request", false, 0);
+	sm_enable(session, c2s_is_true(elem_attr(e, "resume")), max, inline_);
+	return NULL;
+}
+
+static void on_enable(struct stream *s, struct arena **a, struct sterna_elem *e)
+{
+	const struct sterna_elem *failed = c2s_enable(*a, s->session, e, NULL);
+
+	if (failed != NULL)
+		stream_send_elem(s, failed);
 }
 
 static void on_enable_early(struct stream *s, struct arena **a, struct sterna_elem *e)
@@ -285,7 +313,7 @@ static void on_resume(struct stream *s, struct arena **a, struct sterna_elem *e)
 	uint32_t h;
 
 	(void)a;
-	if (previd == NULL || !number(elem_attr(e, "h"), &h)) {
+	if (previd == NULL || !c2s_number(elem_attr(e, "h"), &h)) {
 		sm_failed(s, "bad-request", false, 0);
 		return;
 	}
@@ -315,13 +343,13 @@ static void on_a(struct stream *s, struct arena **a, struct sterna_elem *e)
 	(void)a;
 	if (s->session->sm == NULL)
 		return;
-	if (!number(elem_attr(e, "h"), &h) || !sm_on_ack(s->session, h)) {
+	if (!c2s_number(elem_attr(e, "h"), &h) || !sm_on_ack(s->session, h)) {
 		struct buf *out = &s->transport->out;
 
 		/* §5: the error says what was claimed and what was sent. */
 		buf_addf(out, "<stream:error><undefined-condition xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>"
 			"<handled-count-too-high xmlns='" NS_SM "' h='%u' send-count='%u'/></stream:error>",
-			number(elem_attr(e, "h"), &h) ? h : 0, sm_sent(s->session));
+			c2s_number(elem_attr(e, "h"), &h) ? h : 0, sm_sent(s->session));
 		stream_close(s);
 	}
 }
@@ -450,6 +478,11 @@ static const struct stream_rule rules[] = {
 	{ STREAM_SECURE, NS_SASL, "auth", auth_on_auth },              /* §6.4.2 */
 	{ STREAM_SECURE, NS_SASL, "response", auth_on_response },      /* §6.4.3 */
 	{ STREAM_SECURE, NS_SASL, "abort", auth_on_abort },            /* §6.4.4 */
+	{ STREAM_SECURE, NS_SASL2, "authenticate", sasl2_on_authenticate }, /* XEP-0388 §2.3 */
+	{ STREAM_SECURE, NS_SASL2, "response", sasl2_on_response },    /* §2.5 */
+	{ STREAM_SECURE | STREAM_TASKS, NS_SASL2, "abort", sasl2_on_abort }, /* §3.5 */
+	{ STREAM_TASKS, NS_SASL2, "next", sasl2_on_next },             /* §2.6.3 */
+	{ STREAM_TASKS, NS_SASL2, "task-data", sasl2_on_task_data },
 	{ STREAM_AUTHED, NS_CLIENT, "iq", on_early_iq },               /* §7.6 */
 	{ STREAM_AUTHED, NS_SM, "enable", on_enable_early },           /* XEP-0198 §3 */
 	{ STREAM_AUTHED, NS_SM, "resume", on_resume },                 /* §5 */

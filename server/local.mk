@@ -6,6 +6,7 @@ server_libsterna_la_SOURCES = \
 	server/archive.c server/archive.h \
 	server/auth.c server/auth.h \
 	server/base64.c server/base64.h \
+	server/bind2.c server/bind2.h \
 	server/buf.c server/buf.h \
 	server/c2s.c server/c2s.h \
 	server/call.c server/call.h \
@@ -65,6 +66,7 @@ server_libsterna_la_SOURCES = \
 	server/roster_iq.c server/roster_iq.h \
 	server/route.c server/route.h \
 	server/sasl.c server/sasl.h \
+	server/sasl2.c server/sasl2.h \
 	server/sasl_mech.c server/sasl_mech.h \
 	server/scram.c server/scram.h \
 	server/server.c server/server.h \
@@ -80,6 +82,7 @@ server_libsterna_la_SOURCES = \
 	server/tls_ticket.c server/tls_ticket.h \
 	server/token.c server/token.h \
 	server/transport.h \
+	server/upgrade.c server/upgrade.h \
 	server/user.c server/user.h server/user_impl.h \
 	server/user_bulk.c \
 	server/work.c server/work.h \

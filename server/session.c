@@ -200,7 +200,8 @@ void session_send_now(struct sterna_session *s, struct stanza *st, const struct 
 		session_kick(s, "policy-violation", "too many unacknowledged stanzas");
 		return;
 	}
-	if (s->stream == NULL)
+	/* A stream that is being resumed gets it after <resumed/>, out of the queue. */
+	if (s->stream == NULL || (s->sm != NULL && s->stream->state != STREAM_BOUND))
 		return;
 	stream_send(s->stream, st, to);
 	if (s->sm != NULL)

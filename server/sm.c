@@ -307,6 +307,7 @@ void sm_on_expiry(struct timer *t, void *arg)
 
 void sm_detached(struct sterna_session *s)
 {
+	s->sm->resuming = NULL; /* that stream has ended before it could be told */
 	timer_set(&s->sm->expiry, s->sm->timeout_us);
 	sm_store(s);
 }

@@ -18,7 +18,9 @@
 #include "server/db.h"
 
 struct account;
+struct arena;
 struct jid;
+struct sterna_elem;
 struct sterna_session;
 struct stanza;
 struct stream;
@@ -26,9 +28,13 @@ struct worker;
 
 #define NS_SM "urn:xmpp:sm:3"
 
-/** <enable/>: max_s is what the client wishes, 0: no wish. Answers <enabled/> when the session's row is committed (at
- *  once if it is not to be resumed). */
-void sm_enable(struct sterna_session *s, bool resume, uint32_t max_s);
+/** <enable/>: max_s is what the client wishes, 0: no wish. <enabled/> follows when the session's row is committed (at
+ *  once if it is not to be resumed). inline_ NULL: it is written to the stream. Else inline_ is called then, to tell of
+ *  it within something else; what is sent meanwhile waits in the queue: sm_replay() after it is told. */
+typedef void sm_enabled_fn(struct sterna_session *s);
+void sm_enable(struct sterna_session *s, bool resume, uint32_t max_s, sm_enabled_fn *inline_);
+/** <enabled/> as it is to be told. */
+struct sterna_elem *sm_enabled_elem(const struct sterna_session *s, struct arena *a);
 /** <resume previd h/> on an authenticated stream without a session. done() gets the session, bound to the
  *  stream, or NULL and the condition for <failed/>; perhaps later. */
 typedef void sm_resume_fn(struct stream *st, struct sterna_session *s, const char *condition, uint32_t h);

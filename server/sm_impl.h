@@ -17,7 +17,9 @@ struct sm {
 	int64_t sid;
 	unsigned char token_hash[32];
 	char secret[33];                 /* as the client has it; empty after a crash, when only its hash is known */
-	bool resumable, enabled;         /* enabled: <enabled/> is out, we count */
+	bool resumable, enabled;         /* enabled: we count */
+	bool announced;                  /* <enabled/> is out */
+	sm_enabled_fn *tell;             /* by someone else's answer; NULL: by itself */
 	bool stored;                     /* the row of sm_session is committed */
 	bool recovered;                  /* from rows after the death of a process; until resumed */
 	bool back_from_crash;            /* resumed since: others must hear of its presence */

@@ -82,21 +82,40 @@ static void set_state(struct sterna_session *s, const char *text)
 	json_decref(o);
 }
 
+struct sterna_elem *sm_enabled_elem(const struct sterna_session *s, struct arena *a)
+{
+	struct sterna_elem *e = elem_new(a, "enabled", NS_SM);
+	char text[64];
+
+	if (s->sm->resumable) {
+		elem_set_attr(a, e, "resume", "true");
+		sm_id(s, text);
+		elem_set_attr(a, e, "id", text);
+		snprintf(text, sizeof text, "%u", (unsigned)(s->sm->timeout_us / 1000000));
+		elem_set_attr(a, e, "max", text);
+	}
+	return e;
+}
+
 /* From here on what we send is counted. */
 static void announce(struct sterna_session *s)
 {
 	struct sm *m = s->sm;
-	char id[64], text[256];
-	int n = snprintf(text, sizeof text, "<enabled xmlns='" NS_SM "'/>");
+	sm_enabled_fn *tell = m->tell;
 
-	if (m->resumable) {
-		sm_id(s, id);
-		n = snprintf(text, sizeof text, "<enabled xmlns='" NS_SM "' resume='true' id='%s' max='%u'/>", id,
-			(unsigned)(m->timeout_us / 1000000));
-	}
 	m->enabled = true;
-	if (s->stream != NULL)
-		stream_write(s->stream, text, (size_t)n);
+	m->announced = true;
+	if (s->stream == NULL)
+		return;
+	if (tell != NULL) {
+		m->tell = NULL;
+		tell(s);
+		return;
+	}
+	struct arena *a = arena_new(256);
+
+	stream_send_elem(s->stream, sm_enabled_elem(s, a));
+	arena_free(&a);
 }
 
 /* --- storing --- */
@@ -115,13 +134,12 @@ static void on_saved(void *arg, enum sterna_result rc, const struct db_rows *row
 	(void)rows;
 	if (m != NULL && !s->gone) {
 		m->saving = false;
-		if (rc == STERNA_OK) {
-			m->stored = true;
-			if (!m->enabled)
-				announce(s);
-			if ((int32_t)(v->h - m->h_durable) > 0)
-				m->h_durable = v->h;
-		}
+		m->stored |= rc == STERNA_OK;
+		m->resumable &= m->announced || rc == STERNA_OK; /* not stored: a session, and no promise */
+		if (!m->announced)
+			announce(s);
+		if (rc == STERNA_OK && (int32_t)(v->h - m->h_durable) > 0)
+			m->h_durable = v->h;
 		if (m->save_again) {
 			m->save_again = false;
 			sm_store(s);
@@ -189,7 +207,7 @@ void sm_id(const struct sterna_session *s, char out[64])
 	snprintf(out, 64, "%" PRIx64 ".%s", (uint64_t)s->sm->sid, s->sm->secret);
 }
 
-void sm_enable(struct sterna_session *s, bool resume, uint32_t max_s)
+void sm_enable(struct sterna_session *s, bool resume, uint32_t max_s, sm_enabled_fn *inline_)
 {
 	const struct config_limits *limits = &s->account->worker->server->config->limits;
 	const uint64_t most = (uint64_t)limits->sm_resume_time.us;
@@ -197,6 +215,8 @@ void sm_enable(struct sterna_session *s, bool resume, uint32_t max_s)
 
 	m->resumable = resume && most > 0 && !s->account->anonymous;
 	m->timeout_us = max_s > 0 && (uint64_t)max_s * 1000000 < most ? (uint64_t)max_s * 1000000 : most;
+	m->tell = inline_;
+	m->enabled = inline_ != NULL;
 	if (!m->resumable) {
 		announce(s);
 		return;
@@ -390,7 +410,7 @@ static void restore(struct account *a, const struct db_rows *rows, size_t row)
 	m->acked = m->out = (uint32_t)db_int(rows, row, 4);
 	m->h_in = m->h_committed = m->h_durable = (uint32_t)db_int(rows, row, 5);
 	s->bound_us = db_int(rows, row, 7);
-	m->resumable = m->enabled = m->stored = m->recovered = true;
+	m->resumable = m->enabled = m->announced = m->stored = m->recovered = true;
 	set_state(s, db_str(rows, row, 6, NULL));
 	/* It was connected when the process died: its time runs from now. */
 	timer_set(&m->expiry, expires == 0 ? m->timeout_us : expires > now ? (uint64_t)(expires - now) : 1);

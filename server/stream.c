@@ -5,13 +5,15 @@
 #include <string.h>
 #include "server/auth.h"
 #include "server/net.h"
+#include "server/sasl2.h"
 #include "server/session.h"
 #include "server/sm.h"
 
 static const unsigned from[] = { /* each state, and where it may come from */
 	[STREAM_OPEN] = STREAM_NEW,
-	[STREAM_SECURE] = STREAM_NEW | STREAM_OPEN,
-	[STREAM_AUTHED] = STREAM_SECURE | STREAM_OPEN,
+	[STREAM_SECURE] = STREAM_NEW | STREAM_OPEN | STREAM_TASKS,
+	[STREAM_TASKS] = STREAM_SECURE,
+	[STREAM_AUTHED] = STREAM_SECURE | STREAM_OPEN | STREAM_TASKS,
 	[STREAM_BOUND] = STREAM_AUTHED,
 	[STREAM_CLOSED] = ~0u, /* from anywhere, also twice */
 };
@@ -141,6 +143,13 @@ static void unlink_stream(struct stream *s)
 	s->prev = s->next = NULL;
 }
 
+/* What is under way finds no stream when it comes back. */
+static void forget_work(struct stream *s)
+{
+	auth_free(&s->auth);
+	sasl2_free(s);
+}
+
 /* At the end of the turn, when nobody stands in this stream's code: the session is told, the transport closes. */
 static void on_end(struct task *t, void *arg)
 {
@@ -151,7 +160,7 @@ static void on_end(struct task *t, void *arg)
 		return;
 	s->ending = true;
 	timer_cancel(&s->thaw);
-	auth_free(&s->auth);
+	forget_work(s);
 	s->kind->ended(s, s->cut);
 	session_unref(&s->session);
 	xml_free(&s->xml);
@@ -168,7 +177,7 @@ static void on_closed(void *arg, enum sterna_result why, const char *text)
 		sterna_result_text(why), "text", text);
 	if (!s->ending) {
 		s->ending = true;
-		auth_free(&s->auth);
+		forget_work(s);
 		s->state = STREAM_CLOSED;
 		s->kind->ended(s, true);
 	}
@@ -182,7 +191,7 @@ void stream_free_now(struct stream *s)
 	loop_undefer(s->worker->loop, &s->move_task);
 	timer_cancel(&s->deadline);
 	timer_cancel(&s->thaw);
-	auth_free(&s->auth);
+	forget_work(s);
 	session_unref(&s->session);
 	xml_free(&s->xml);
 	net_gone(s);
@@ -190,6 +199,8 @@ void stream_free_now(struct stream *s)
 	s->transport->ops->free(&s->transport);
 	jid_unref(&s->jid);
 	free(s->authenticated_by);
+	free(s->agent_id);
+	free(s->client);
 	atomic_fetch_sub(&s->worker->server->streams, 1);
 	free(s);
 }

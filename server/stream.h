@@ -9,6 +9,7 @@
 #include "server/transport.h"
 
 struct auth;
+struct sasl2;
 struct sterna_session;
 
 /** States, as bits: a rule names those in which its element may come. */
@@ -19,6 +20,7 @@ enum stream_state {
 	STREAM_AUTHED = 8,       /* authenticated, no resource */
 	STREAM_BOUND = 16,       /* bound, or resumed */
 	STREAM_CLOSED = 32,      /* our end tag is out */
+	STREAM_TASKS = 64,       /* proven, with tasks left to do (XEP-0388 §2.6.3) */
 };
 
 struct stream_rule {
@@ -52,7 +54,10 @@ struct stream {
 	struct jid *jid;             /* authenticated: the bare JID */
 	struct sterna_session *session;
 	struct auth *auth;           /* an exchange under way */
+	struct sasl2 *sasl2;         /* a request of XEP-0388 under way */
 	char *authenticated_by;      /* the mechanism, for lists */
+	char *agent_id;              /* of SASL2's user-agent, a UUID; secret (XEP-0386 §3.2.1); NULL */
+	char *client;                /* its software and device, for lists; NULL */
 	struct timer deadline;       /* of the state: TLS, authentication, bind */
 	struct timer thaw;           /* reading goes on: a rate was passed */
 	struct task end_task;        /* the end, when nobody stands in it any more */
@@ -73,7 +78,7 @@ struct stream {
 
 /** Why nothing is read: bits. */
 enum stream_hold { HOLD_BUSY = 1, HOLD_RATE = 2, HOLD_OUTPUT = 4, HOLD_WORK = 8,
-	HOLD_COMMIT = 16, HOLD_READS = 32 };
+	HOLD_COMMIT = 16, HOLD_READS = 32, HOLD_SETUP = 64 };
 
 /** A stream, and the transport it is over. */
 struct stream *stream_new(struct worker *w, const struct stream_kind *kind, bool direct_tls);

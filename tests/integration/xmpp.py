@@ -369,26 +369,36 @@ class Client:
         self.jid = jid.text
         return self.jid
 
-    def authenticate2(self, inner='', bind=True, authzid=''):
-        """SASL2 (XEP-0388) with Bind 2 (XEP-0386); returns <success/>. inner goes into <bind/>."""
-        mechanism = self.choose(NS_SASL2)
-        exchange = self.exchange(mechanism, authzid)
+    def authenticate2(self, inner='', bind=True, authzid='', outer='', exchange=None):
+        """SASL2 (XEP-0388) with Bind 2 (XEP-0386); returns <success/>, or <continue/>. inner goes into <bind/>, outer
+        beside it; exchange: in place of the password's."""
+        mechanism = exchange.mechanism if exchange else self.choose(NS_SASL2)
+        exchange = exchange or self.exchange(mechanism, authzid)
         bound = "<bind xmlns='%s'><tag>%s</tag>%s</bind>" % (NS_BIND2, escape(self.resource or 'test'), inner)
-        self.send("<authenticate xmlns='%s' mechanism='%s'><initial-response>%s</initial-response>%s</authenticate>"
-                  % (NS_SASL2, mechanism, encode(exchange.first()), bound if bind else inner))
+        self.send("<authenticate xmlns='%s' mechanism='%s'><initial-response>%s</initial-response>%s%s</authenticate>"
+                  % (NS_SASL2, mechanism, encode(exchange.first()), outer, bound if bind else inner))
+        return self.finish2(exchange)
+
+    def finish2(self, exchange=None):
+        """The rest of a SASL2 login."""
         while True:
             elem = self.next()
             if elem.tag == '{%s}challenge' % NS_SASL2:
                 self.send("<response xmlns='%s'>%s</response>" % (NS_SASL2, encode(exchange.final(decode(elem.text)))))
             elif elem.tag == '{%s}success' % NS_SASL2:
                 break
+            elif elem.tag == '{%s}continue' % NS_SASL2:
+                exchange.verify(decode(elem.findtext('{%s}additional-data' % NS_SASL2)))
+                return elem
             else:
                 raise XmppError('%s: login failed: %s' % (self.name, condition_of(elem) or text_of(elem)))
         more = elem.findtext('{%s}additional-data' % NS_SASL2)
         if more:
             exchange.verify(decode(more))
         self.jid = elem.findtext('{%s}authorization-identifier' % NS_SASL2)
-        self.features = self.expect('{%s}features' % NS_STREAM)
+        # XEP-0198 §8.2: a resumed stream goes on where it was; no features follow
+        if elem.find('{%s}resumed' % NS_SM) is None:
+            self.features = self.expect('{%s}features' % NS_STREAM)
         return elem
 
     def login(self, presence=True, roster=False):

@@ -127,6 +127,12 @@ tests_unit_test_sasl_SOURCES = tests/unit/test_sasl.c tests/unit/scram_client.h
 tests_unit_test_sasl_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_sasl_LDADD = $(UNIT_LDADD)
 
+check_PROGRAMS += tests/unit/test_sasl2
+TESTS += tests/unit/test_sasl2
+tests_unit_test_sasl2_SOURCES = tests/unit/test_sasl2.c
+tests_unit_test_sasl2_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_sasl2_LDADD = $(UNIT_LDADD)
+
 check_PROGRAMS += tests/unit/test_fast
 TESTS += tests/unit/test_fast
 tests_unit_test_fast_SOURCES = tests/unit/test_fast.c
