@@ -4,6 +4,7 @@
 #include <string.h>
 #include "server/archive.h"
 #include "server/registry.h"
+#include "server/route.h"
 #include "server/session.h"
 #include "server/sm.h"
 
@@ -82,7 +83,7 @@ void account_unload(struct account *a)
 
 	idle_remove(a);
 	a->busy++; /* the modules' last calls come and go: it does not become idle by that */
-	if (a->state == ACCOUNT_READY)
+	if (a->state == ACCOUNT_READY || a->deleted)
 		modules_event(w, STERNA_ACCOUNT_UNLOADED, a, NULL, NULL);
 	map_remove(&w->accounts, jid_bare(a->jid));
 	for (unsigned i = 0; i < a->slot_count; i++)
@@ -92,6 +93,38 @@ void account_unload(struct account *a)
 	roster_clear(&a->roster);
 	jid_unref(&a->jid);
 	free(a);
+}
+
+static void take_leave(struct account *a, const struct roster_item *i)
+{
+	const bool sees = (i->subscription & SUB_TO) != 0 || i->ask, seen = (i->subscription & SUB_FROM) != 0 || i->pending_in;
+	struct jid *contact = NULL;
+
+	if (i->removed || jid_parse(i->jid, strlen(i->jid), &contact) != STERNA_OK)
+		return;
+	for (int n = 0; n < 2; n++) {
+		if (!(n == 0 ? sees : seen))
+			continue;
+		struct stanza *st = stanza_make("presence", n == 0 ? "unsubscribe" : "unsubscribed", a->jid, contact, NULL);
+
+		st->may_bounce = false;
+		route_own(a->worker, &st, a, NULL);
+	}
+	jid_unref(&contact);
+}
+
+void account_deleted(struct account *a)
+{
+	struct map_entry *e;
+
+	account_hold(a);
+	while (a->sessions != NULL)
+		session_kick(a->sessions, "not-authorized", "the account was removed");
+	a->state = ACCOUNT_ABSENT;
+	a->deleted = true;
+	for (size_t at = 0; (e = map_next(&a->roster.items, &at)) != NULL;)
+		take_leave(a, e->value);
+	account_release(a);
 }
 
 void account_trim(struct worker *w)

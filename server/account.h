@@ -18,6 +18,7 @@ struct account {
 	enum account_state state;
 	bool disabled;
 	bool anonymous;                  /* of a host for ANONYMOUS: lives with its session, stores nothing */
+	bool deleted;                    /* in storage; what is in memory goes with the last that holds it */
 	bool load_failed;
 	unsigned reads;                  /* of the load, not answered yet */
 	unsigned busy;                   /* calls that hold this account */
@@ -54,6 +55,8 @@ void *account_slot(struct account *a, const struct module_slot *m);
 void account_unload(struct account *a);
 /** When its last session has gone: when, and with which words (XEP-0012). */
 void account_save_last(struct account *a);
+/** It is deleted in storage: sessions end, contacts hear that nobody is there to see any more (XEP-0077 §3.2). */
+void account_deleted(struct account *a);
 void account_trim(struct worker *w);     /**< unload the longest idle ones over the limit */
 
 /** First session of that resource (connected or resumable), or NULL. */

@@ -4,6 +4,7 @@
 #include <string.h>
 #include "server/auth.h"
 #include "server/presence.h"
+#include "server/register.h"
 #include "server/registry.h"
 #include "server/route.h"
 #include "server/sasl2.h"
@@ -56,6 +57,7 @@ void c2s_features(struct stream *s)
 	} else if (s->state == STREAM_SECURE) {
 		auth_features(s, a, f);
 		sasl2_features(s, a, f);
+		register_features(s, a, f);
 	} else {
 		if (s->state == STREAM_AUTHED) {
 			elem_add(a, f, "bind", NS_BIND);
@@ -483,6 +485,7 @@ static const struct stream_rule rules[] = {
 	{ STREAM_SECURE | STREAM_TASKS, NS_SASL2, "abort", sasl2_on_abort }, /* §3.5 */
 	{ STREAM_TASKS, NS_SASL2, "next", sasl2_on_next },             /* §2.6.3 */
 	{ STREAM_TASKS, NS_SASL2, "task-data", sasl2_on_task_data },
+	{ STREAM_SECURE, NS_CLIENT, "iq", register_on_iq },            /* XEP-0077 §3.1 */
 	{ STREAM_AUTHED, NS_CLIENT, "iq", on_early_iq },               /* §7.6 */
 	{ STREAM_AUTHED, NS_SM, "enable", on_enable_early },           /* XEP-0198 §3 */
 	{ STREAM_AUTHED, NS_SM, "resume", on_resume },                 /* §5 */

@@ -60,6 +60,8 @@ server_libsterna_la_SOURCES = \
 	server/presence.c server/presence.h \
 	server/proxy_protocol.c server/proxy_protocol.h \
 	server/ratelimit.c server/ratelimit.h \
+	server/register.c server/register.h \
+	server/register_iq.c server/register_iq.h \
 	server/registry.c server/registry.h \
 	server/result.c server/result.h \
 	server/roster.c server/roster.h \

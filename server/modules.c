@@ -88,7 +88,7 @@ enum sterna_result modules_check(const struct server *s, const struct config *c,
 
 static bool is_wanted(const struct config *c, const char *name)
 {
-	return strcmp(name, "roster") == 0 || config_child(c->modules, name) != NULL;
+	return strcmp(name, "roster") == 0 || strcmp(name, "register") == 0 || config_child(c->modules, name) != NULL;
 }
 
 enum sterna_result modules_apply(struct server *s)

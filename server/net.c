@@ -73,6 +73,20 @@ bool net_may_login(struct stream *s)
 		&n->server->config->limits.logins_per_address, loop_now_us(s->worker->loop), 1, NULL) == STERNA_OK;
 }
 
+bool net_may_register(struct stream *s)
+{
+	struct net *n = s->worker->server->net;
+	struct { char what[8]; struct ip ip; } key; /* a bucket of its own beside the address's */
+
+	if (n == NULL || !s->has_ip)
+		return true;
+	memset(&key, 0, sizeof key);
+	memcpy(key.what, "account", sizeof key.what);
+	key.ip = ratelimit_address(&s->ip);
+	return ratelimit_table_take(n->addresses, &key, sizeof key, BEFORE_AUTH,
+		&n->server->config->limits.registrations_per_address, loop_now_us(s->worker->loop), 1, NULL) == STERNA_OK;
+}
+
 bool net_authenticated(struct stream *s)
 {
 	struct net *n = s->worker->server->net;
@@ -245,7 +259,7 @@ enum sterna_result net_open(struct server *s, struct net **out)
 	n->limits.handshake_us = (uint64_t)c->limits.tls_time.us;
 	n->limits.progress_us = (uint64_t)c->limits.write_time.us;
 	loop_random(s->workers[0]->loop, seed, sizeof seed);
-	n->addresses = ratelimit_table_new(100000, 300000000, seed);
+	n->addresses = ratelimit_table_new(100000, 3600000000, seed);
 	n->ports = xalloc((c->listen.count + 1) * sizeof *n->ports);
 	for (size_t i = 0; rc == STERNA_OK && i < c->listen.count; i++)
 		rc = add_port(n, &config_listens(c)[i]);

@@ -22,6 +22,8 @@ int net_certificate_days(const struct net *n);
 
 /** A login is to be tried from this stream's address: false: too many (limits.logins_per_address). */
 bool net_may_login(struct stream *s);
+/** An account is to be made from there: false: too many were (limits.registrations_per_address). */
+bool net_may_register(struct stream *s);
 /** The stream is authenticated: it counts with those. @return false: too many of them from this address */
 bool net_authenticated(struct stream *s);
 void net_gone(struct stream *s);

@@ -7,6 +7,7 @@
 #include "server/account.h"
 #include "server/net.h"
 #include "server/registry.h"
+#include "server/register_iq.h"
 #include "server/roster_iq.h"
 #include "server/server_metric.h"
 #include "server/session.h"
@@ -373,6 +374,8 @@ enum sterna_result server_new(const struct server_parts *parts, struct server **
 		rc = load_secret(s);
 	if (rc == STERNA_OK)
 		rc = module_load_static(s, &sterna_module_roster);
+	if (rc == STERNA_OK)
+		rc = module_load_static(s, &sterna_module_register);
 	if (rc != STERNA_OK) {
 		server_free(&s);
 		return rc;

@@ -5,6 +5,7 @@
 #include <string.h>
 #include "server/auth.h"
 #include "server/net.h"
+#include "server/register.h"
 #include "server/sasl2.h"
 #include "server/session.h"
 #include "server/sm.h"
@@ -148,6 +149,7 @@ static void forget_work(struct stream *s)
 {
 	auth_free(&s->auth);
 	sasl2_free(s);
+	register_cancel(s);
 }
 
 /* At the end of the turn, when nobody stands in this stream's code: the session is told, the transport closes. */

@@ -9,6 +9,7 @@
 #include "server/transport.h"
 
 struct auth;
+struct registration;
 struct sasl2;
 struct sterna_session;
 
@@ -55,6 +56,7 @@ struct stream {
 	struct sterna_session *session;
 	struct auth *auth;           /* an exchange under way */
 	struct sasl2 *sasl2;         /* a request of XEP-0388 under way */
+	struct registration *registration; /* of an account, under way (XEP-0077) */
 	char *authenticated_by;      /* the mechanism, for lists */
 	char *agent_id;              /* of SASL2's user-agent, a UUID; secret (XEP-0386 §3.2.1); NULL */
 	char *client;                /* its software and device, for lists; NULL */

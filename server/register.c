@@ -1,0 +1,240 @@
+/* register.c - XEP-0077 before authentication, and keys for new passwords. */
+#include "server/register.h"
+#include <openssl/crypto.h>
+#include <stdlib.h>
+#include <string.h>
+#include "server/net.h"
+#include "server/user_impl.h"
+
+/* --- keys --- */
+
+struct keys_work {
+	struct work work;
+	register_keys_fn *fn;
+	void *arg;
+	char password[PASSWORD_MAX + 1];
+	uint8_t salts[SCRAM_HASH_COUNT][SCRAM_SALT_LEN];
+	uint32_t iterations;
+	enum sterna_result rc;
+	struct credential_set keys;
+};
+
+static void keys_run(struct work *w)
+{
+	struct keys_work *k = (struct keys_work *)w;
+
+	k->rc = credential_set_derive(k->password, strlen(k->password), (const uint8_t (*)[SCRAM_SALT_LEN])k->salts,
+		k->iterations, &k->keys);
+}
+
+static void keys_free(struct keys_work *k)
+{
+	OPENSSL_cleanse(k->password, sizeof k->password);
+	credential_set_clear(&k->keys);
+	free(k);
+}
+
+static void keys_done(struct work *w)
+{
+	struct keys_work *k = (struct keys_work *)w;
+	const enum sterna_result rc = w->cancelled ? STERNA_EUNAVAILABLE : k->rc;
+
+	k->fn(k->arg, rc, rc == STERNA_OK ? &k->keys : NULL);
+	keys_free(k);
+}
+
+enum sterna_result register_keys(struct worker *w, const char *prepared, register_keys_fn *fn, void *arg)
+{
+	struct keys_work *k = xalloc(sizeof *k);
+
+	k->fn = fn;
+	k->arg = arg;
+	snprintf(k->password, sizeof k->password, "%s", prepared);
+	loop_random(w->loop, k->salts, sizeof k->salts);
+	k->iterations = w->server->config->auth.iterations;
+	work_init(&k->work, w->loop, keys_run, keys_done);
+	const enum sterna_result rc = work_submit(w->server->pool, &k->work);
+
+	if (rc != STERNA_OK)
+		keys_free(k);
+	return rc;
+}
+
+/* --- a registration --- */
+
+struct registration {
+	struct stream *stream;           /* NULL: gone */
+	struct worker *worker;
+	struct stanza *request;
+	struct jid *jid;
+	char password[PASSWORD_MAX + 1];
+};
+
+static void registration_free(struct registration *r)
+{
+	if (r->stream != NULL)
+		r->stream->registration = NULL;
+	stanza_unref(&r->request);
+	jid_unref(&r->jid);
+	OPENSSL_cleanse(r->password, sizeof r->password);
+	free(r);
+}
+
+void register_cancel(struct stream *s)
+{
+	if (s->registration != NULL)
+		s->registration->stream = NULL;
+	s->registration = NULL;
+}
+
+static void refuse(struct stream *s, const struct stanza *st, enum sterna_condition condition, const char *text)
+{
+	struct stanza *e = stanza_error(st, condition, text, NULL, NULL);
+
+	if (e != NULL)
+		stream_send(s, e, NULL);
+	stanza_unref(&e);
+}
+
+/* The end of one: an error, or (0) the empty result. */
+static void end(struct registration *r, enum sterna_condition condition, const char *text)
+{
+	struct stream *s = r->stream;
+
+	if (s != NULL && condition != 0) {
+		refuse(s, r->request, condition, text);
+	} else if (s != NULL) {
+		struct stanza *result = stanza_result(r->request);
+
+		stream_send(s, result, NULL);
+		stanza_unref(&result);
+	}
+	registration_free(r);
+	if (s != NULL)
+		stream_release(s, HOLD_WORK);
+}
+
+static void on_made(void *arg, enum sterna_result rc, const struct db_rows *rows)
+{
+	struct registration *r = arg;
+
+	(void)rows;
+	if (rc == STERNA_OK) {
+		log_notice("register", "account made", "jid", jid_full(r->jid), "peer",
+			r->stream != NULL ? r->stream->transport->peer : NULL);
+		end(r, 0, NULL);
+	} else if (rc == STERNA_EEXISTS) {
+		end(r, STERNA_CONFLICT, NULL);
+	} else {
+		end(r, STERNA_RESOURCE_CONSTRAINT, "the account could not be stored now");
+	}
+}
+
+static void on_keys(void *arg, enum sterna_result rc, const struct credential_set *keys)
+{
+	struct registration *r = arg;
+
+	if (rc != STERNA_OK) {
+		end(r, rc == STERNA_EUNAVAILABLE ? STERNA_RESOURCE_CONSTRAINT : STERNA_NOT_ACCEPTABLE, NULL);
+		return;
+	}
+	struct db_batch *b = db_batch_new(r->worker->db);
+
+	user_add_account(b, jid_full(r->jid), loop_wall_us(r->worker->loop), keys);
+	db_batch_commit(&b, on_made, r);
+}
+
+static void on_exists(void *arg, enum sterna_result rc, const struct db_rows *rows)
+{
+	struct registration *r = arg;
+
+	if (rc != STERNA_OK)
+		end(r, STERNA_RESOURCE_CONSTRAINT, "the accounts cannot be read now");
+	else if (db_rows_count(rows) > 0)
+		end(r, STERNA_CONFLICT, NULL);
+	else if (r->stream == NULL) /* nobody would know it: before the slow work */
+		end(r, 0, NULL);
+	else if (!net_may_register(r->stream))
+		end(r, STERNA_RESOURCE_CONSTRAINT, "too many accounts were made from your address; try later");
+	else if (register_keys(r->worker, r->password, on_keys, r) != STERNA_OK)
+		end(r, STERNA_RESOURCE_CONSTRAINT, "too much to do; try later");
+}
+
+/* --- the wire --- */
+
+static bool is_open(const struct stream *s)
+{
+	return s->host->config->registration && !s->host->config->anonymous;
+}
+
+void register_features(struct stream *s, struct arena *a, struct sterna_elem *features)
+{
+	if (is_open(s))
+		elem_add(a, features, "register", "http://jabber.org/features/iq-register");
+}
+
+static void send_form(struct stream *s, const struct stanza *st)
+{
+	struct stanza *r = stanza_result(st);
+	struct sterna_elem *query = elem_add(r->arena, r->elem, "query", NS_REGISTER);
+
+	elem_add_text_elem(r->arena, query, "instructions", "Choose a name and a password for your account.");
+	elem_add(r->arena, query, "username", NS_REGISTER);
+	elem_add(r->arena, query, "password", NS_REGISTER);
+	stream_send(s, r, NULL);
+	stanza_unref(&r);
+}
+
+static void on_set(struct stream *s, struct stanza *st, const struct sterna_elem *query)
+{
+	const char *name = elem_child_text(st->arena, query, "username");
+	const char *password = elem_child_text(st->arena, query, "password");
+	char prepared[PASSWORD_MAX + 1];
+	struct jid *j = NULL;
+
+	if (elem_child(query, "remove", NS_REGISTER) != NULL) {
+		refuse(s, st, STERNA_UNEXPECTED_REQUEST, "log in first");
+	} else if (name == NULL || *name == '\0' || password == NULL || *password == '\0') {
+		refuse(s, st, STERNA_NOT_ACCEPTABLE, "a name and a password are needed"); /* §3.1 */
+	} else if (jid_make(name, jid_full(s->host->jid), NULL, &j) != STERNA_OK) {
+		refuse(s, st, STERNA_NOT_ACCEPTABLE, "the name cannot be used");
+	} else if (user_password(password, prepared) != STERNA_OK) {
+		refuse(s, st, STERNA_NOT_ACCEPTABLE, "the password cannot be used");
+	} else {
+		struct registration *r = xalloc(sizeof *r);
+
+		r->stream = s;
+		r->worker = s->worker;
+		r->request = stanza_ref(st);
+		r->jid = jid_ref(j);
+		memcpy(r->password, prepared, sizeof r->password);
+		s->registration = r;
+		stream_hold(s, HOLD_WORK);
+		db_read(s->worker->db, &user_exists_stmt, (const struct db_value[]){ db_text(jid_full(j)) }, on_exists, r);
+	}
+	OPENSSL_cleanse(prepared, sizeof prepared);
+	jid_unref(&j);
+}
+
+void register_on_iq(struct stream *s, struct arena **a, struct sterna_elem *e)
+{
+	const struct sterna_elem *query = elem_first(e);
+	struct stanza *st = NULL;
+
+	/* RFC 6120 §4.9.3.12: nothing else comes before authentication. */
+	if (!elem_is(query, "query", NS_REGISTER) || s->auth != NULL || s->sasl2 != NULL || stanza_new(a, e, &st) != STERNA_OK) {
+		stream_error(s, "not-authorized", NULL);
+		return;
+	}
+	if (stanza_id(st) == NULL || (st->type != IQ_GET && st->type != IQ_SET))
+		stream_error(s, "not-authorized", NULL);
+	else if (st->to != NULL && strcmp(jid_full(st->to), jid_full(s->host->jid)) != 0)
+		refuse(s, st, STERNA_NOT_ALLOWED, "only with this host");
+	else if (!is_open(s))
+		refuse(s, st, STERNA_SERVICE_UNAVAILABLE, "accounts are made by the administrator here");
+	else if (st->type == IQ_GET)
+		send_form(s, st);
+	else
+		on_set(s, st, query);
+	stanza_unref(&st);
+}
