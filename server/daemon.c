@@ -1,6 +1,8 @@
 /* daemon.c - putting a server together, and reloading its configuration. */
 #include "server/daemon.h"
+#include <grp.h>
 #include <openssl/crypto.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -64,6 +66,9 @@ static int storage_code(enum sterna_result rc)
 	case STERNA_ELIMIT:
 		fputs("sternad: the database's schema is from a newer version of Sterna; this one leaves it alone\n", stderr);
 		return EXIT_CONFIG;
+	case STERNA_EINVAL:
+		fputs("sternad: the database cannot be opened as it is configured; see the log\n", stderr);
+		return EXIT_CONFIG;
 	case STERNA_EUNAVAILABLE:
 		fputs("sternad: the database cannot be reached; see the log\n", stderr);
 		return EXIT_UNAVAILABLE;
@@ -71,6 +76,32 @@ static int storage_code(enum sterna_result rc)
 		fputs("sternad: the database cannot be used; see the log\n", stderr);
 		return EXIT_TEMPORARY;
 	}
+}
+
+bool daemon_find_user(const struct config_server *c, uid_t *uid, gid_t *gid)
+{
+	const struct passwd *pw = getpwnam(c->user);
+	const struct group *gr = c->group != NULL ? getgrnam(c->group) : NULL;
+
+	if (pw == NULL || (c->group != NULL && gr == NULL)) {
+		fprintf(stderr, "sternad: %s: there is no %s '%s'\n", pw == NULL ? "server.user" : "server.group",
+			pw == NULL ? "user" : "group", pw == NULL ? c->user : c->group);
+		return false;
+	}
+	*uid = pw->pw_uid;
+	*gid = gr != NULL ? gr->gr_gid : pw->pw_gid;
+	return true;
+}
+
+/* What can be seen to be wrong before anything is written. */
+static bool is_sound(const struct config *c)
+{
+	uid_t uid;
+	gid_t gid;
+
+	if (c->server.user != NULL && geteuid() == 0 && !daemon_find_user(&c->server, &uid, &gid))
+		return false;
+	return net_check_tls(c) == STERNA_OK;
 }
 
 int daemon_open(const char *path, struct daemon *d)
@@ -87,6 +118,8 @@ int daemon_open(const char *path, struct daemon *d)
 		fprintf(stderr, "sternad: cannot open the log %s\n", d->config->log.file);
 		return EXIT_CONFIG;
 	}
+	if (!is_sound(d->config))
+		return EXIT_CONFIG;
 	rc = open_storage(&d->config->storage, &d->db);
 	if (rc == STERNA_OK)
 		rc = db_migrate(d->db, &from, &to);

@@ -3,6 +3,7 @@
 #ifndef STERNA_DAEMON_H
 #define STERNA_DAEMON_H
 
+#include <sys/types.h>
 #include "server/config.h"
 #include "server/server.h"
 
@@ -24,6 +25,8 @@ struct daemon {
 /** Everything up to the point where threads start. @return 0, or the exit code (said on stderr or the log) */
 int daemon_open(const char *config_path, struct daemon *d);
 void daemon_close(struct daemon *d);
+/** Of server.user (which is given) and server.group; false: there are no such (said on stderr). */
+bool daemon_find_user(const struct config_server *c, uid_t *uid, gid_t *gid);
 void daemon_say_ready(const struct daemon *d);
 
 /** Read the configuration anew. What can change while connections live is applied, all of it or nothing: log,

@@ -78,6 +78,17 @@ static void conn_close(struct lite_conn *k)
 	k->db = NULL;
 }
 
+/* What the operator has to change: EINVAL. Locked by another program: EUNAVAILABLE. */
+static enum sterna_result open_result(const struct lite_conn *k, enum sterna_result rc)
+{
+	switch (sqlite3_errcode(k->db) & 0xff) {
+	case SQLITE_CANTOPEN: case SQLITE_READONLY: case SQLITE_NOTADB: case SQLITE_PERM:
+		return STERNA_EINVAL;
+	default:
+		return rc;
+	}
+}
+
 static enum sterna_result conn_open(struct lite_conn *k, const struct db_options *o, int busy_ms)
 {
 	const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
@@ -94,6 +105,7 @@ static enum sterna_result conn_open(struct lite_conn *k, const struct db_options
 	if (rc != STERNA_OK) {
 		db_log_error("cannot open the SQLite database; do the folder and the rights allow it?", o->path,
 			sqlite3_errmsg(k->db));
+		rc = open_result(k, rc);
 		conn_close(k);
 	}
 	return rc;

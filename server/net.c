@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 #include "server/c2s.h"
 #include "server/cidr.h"
@@ -183,6 +184,15 @@ static enum sterna_result make_tls(const struct config *c, int64_t now_us, struc
 	else if (o.count == 0)
 		log_error("tls", "no host has a certificate");
 	free(hosts);
+	return rc;
+}
+
+enum sterna_result net_check_tls(const struct config *c)
+{
+	struct tls_context *made = NULL;
+	const enum sterna_result rc = make_tls(c, (int64_t)time(NULL) * 1000000, &made);
+
+	tls_context_unref(&made);
 	return rc;
 }
 

@@ -15,6 +15,8 @@ enum sterna_result net_open(struct server *s, struct net **out) STERNA_CHECKED;
 enum sterna_result net_start(struct net *n, struct worker *w) STERNA_CHECKED;
 void net_stop(struct net *n, struct worker *w);   /**< on the worker's thread: no new connections */
 void net_free(struct net **n);                     /**< after the server's streams; perhaps after the server */
+/** Can the certificates and keys of a configuration be used? Nothing is kept. @return STERNA_EINVAL (logged) */
+enum sterna_result net_check_tls(const struct config *c) STERNA_CHECKED;
 /** New certificates: read anew; live connections keep theirs. @return STERNA_EINVAL (logged): the old ones stay */
 enum sterna_result net_reload_tls(struct net *n, const struct config *c) STERNA_CHECKED;
 /** Days until the first certificate ends. */

@@ -60,6 +60,7 @@ struct thread {
 	struct worker *worker;
 	struct mail start;
 	enum sterna_result started;
+	bool listens;                /* a worker before it could open all ports */
 	atomic_bool ready;
 };
 
@@ -69,7 +70,8 @@ static void on_start(struct mail *m, struct loop *l)
 
 	(void)l;
 	worker_start(t->worker);
-	t->started = net_start(t->daemon->net, t->worker);
+	if (t->listens)
+		t->started = net_start(t->daemon->net, t->worker);
 	atomic_store(&t->ready, true);
 }
 
@@ -114,6 +116,7 @@ static bool start_threads(struct daemon *d, struct thread *threads)
 		t->daemon = d;
 		t->worker = d->server->workers[i];
 		t->start.run = on_start;
+		t->listens = ok;
 		loop_post(t->worker->loop, &t->start);
 		if (pthread_create(&t->id, NULL, run_thread, t) != 0)
 			abort(); /* without threads there is no server */
@@ -203,12 +206,15 @@ static void run_main(struct daemon *d, struct io *signals)
 
 static bool drop_privileges(const struct config_server *c)
 {
-	const struct passwd *pw = c->user != NULL ? getpwnam(c->user) : NULL;
+	uid_t uid;
+	gid_t gid;
 
 	if (c->user == NULL || geteuid() != 0)
 		return true;
-	if (pw == NULL || initgroups(c->user, pw->pw_gid) != 0 || setgid(pw->pw_gid) != 0 || setuid(pw->pw_uid) != 0) {
-		log_error("server", "cannot become the user", "user", c->user, "error", strerror(errno));
+	if (!daemon_find_user(c, &uid, &gid))
+		return false;
+	if (initgroups(c->user, gid) != 0 || setgid(gid) != 0 || setuid(uid) != 0) {
+		log_error("server", "cannot become the user", "user", c->user, "error", strerrordesc_np(errno));
 		return false;
 	}
 	return true;

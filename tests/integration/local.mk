@@ -16,5 +16,6 @@ EXTRA_DIST += \
 	tests/integration/test_sasl.py \
 	tests/integration/test_sasl2.py \
 	tests/integration/test_slixmpp.py \
+	tests/integration/test_start.py \
 	tests/integration/test_streams.py \
 	tests/integration/xmpp.py
