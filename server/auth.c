@@ -136,6 +136,7 @@ void auth_failed(struct stream *s, const struct auth_profile *p, const char *con
 	log_notice("auth", "login failed", "condition", condition, "reason", reason, "peer", s->transport->peer,
 		"host", jid_full(s->host->jid), "stream_id", s->id);
 	metric_add(s->worker->server->metric_set, s->worker->index, METRIC_LOGIN_FAILURES, 0, 1);
+	jid_unref(&s->jid); /* proven, but not let in: the next try may be someone else's */
 	p->failure(s, condition);
 	if (++s->tries >= l->auth_tries) /* RFC 6120 §6.4.5 */
 		stream_error(s, "policy-violation", "too many failed logins");

@@ -379,7 +379,7 @@ static enum outcome begin_handshake(struct conn *c)
 	if (c->tls == NULL)
 		return fail(c, STERNA_EIO, "no certificate for direct TLS");
 	c->ssl = connects ? tls_connect_new(c->tls, c->io.fd, c->tls_local, c->tls_remote, c->direct ? c->alpn : NULL)
-			  : tls_accept_new(c->tls, c->io.fd, c->direct ? c->alpn : NULL);
+			  : tls_accept_new(c->tls, c->io.fd, c->direct ? c->alpn : NULL, c->t.tls_host);
 	if (c->ssl == NULL)
 		return fail(c, STERNA_EIO, "no TLS connection could be made");
 	c->state = HANDSHAKE;

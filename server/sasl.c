@@ -385,6 +385,8 @@ enum sasl_event sasl_start(struct sasl *s, const char *mechanism, const void *in
 	s->family = families[s->info->kind];
 	if (initial != NULL)
 		return s->family->first(s, initial, len);
+	if (s->info->kind == SASL_KIND_ANONYMOUS)       /* its only message is optional (XEP-0175 §2) */
+		return s->family->first(s, "", 0);
 	/* All of ours let the peer speak first; without an initial response it is asked to (RFC 4422 §3). */
 	s->has_output = true;
 	return wait_for(s, INITIAL, SASL_CONTINUE);

@@ -393,9 +393,10 @@ static SSL *new_ssl(const struct tls_host *host, int fd)
 	return NULL;
 }
 
-SSL *tls_accept_new(struct tls_context *c, int fd, const char *alpn)
+SSL *tls_accept_new(struct tls_context *c, int fd, const char *alpn, const char *host)
 {
-	SSL *ssl = new_ssl(&c->hosts[0], fd);
+	const struct tls_host *shown = host != NULL ? find_host(c, host) : NULL;
+	SSL *ssl = new_ssl(shown != NULL ? shown : &c->hosts[0], fd);
 
 	if (ssl == NULL)
 		return NULL;

@@ -50,8 +50,9 @@ int tls_context_days_left(const struct tls_context *c, const char *host, int64_t
 
 /** New connection objects, on a connected non-blocking socket; NULL only without memory (logged).
  *  @param alpn  the protocol of a direct TLS port ("xmpp-client", "xmpp-server"; static): a client that offers
- *               others only is refused (XEP-0368 §4). NULL (STARTTLS): what is offered is ignored. */
-SSL *tls_accept_new(struct tls_context *c, int fd, const char *alpn);
+ *               others only is refused (XEP-0368 §4). NULL (STARTTLS): what is offered is ignored.
+ *  @param host  whose certificate is shown to a client without SNI; NULL: the first host's */
+SSL *tls_accept_new(struct tls_context *c, int fd, const char *alpn, const char *host);
 /** As the one who connects: local names the certificate to show if asked, remote the peer (SNI, A-label). The peer's
  *  certificate is checked and the result kept, but never ends the handshake: see tls_peer_is_verified(). */
 SSL *tls_connect_new(struct tls_context *c, int fd, const char *local, const char *remote, const char *alpn);

@@ -56,6 +56,7 @@ struct transport {
 	struct buf out;                  /* the owner appends here, then calls transport_send_later() */
 	struct task flush_task;          /* flushes at the end of the turn */
 	bool secure;                     /* TLS is up */
+	const char *tls_host;            /* whose certificate a peer is shown that names nobody (SNI); NULL: any. Static */
 	char peer[64];                   /* "[addr]:port" after PROXY protocol, for logs and limits */
 	uint64_t bytes_in, bytes_out;    /* plaintext */
 	uint64_t progress_us;            /* when bytes last left; now while out is empty */

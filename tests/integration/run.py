@@ -75,7 +75,7 @@ class Context:
     """What a Python test gets: t.server, t.client('juliet'), t.users."""
 
     def __init__(self, test, server):
-        self.server, self.users, self.host = server, test.users, server.host
+        self.name, self.server, self.users, self.host = test.name, server, test.users, server.host
         self.transcript, self.clients = test.transcript, []
 
     def client(self, role, **options):

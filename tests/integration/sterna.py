@@ -126,7 +126,8 @@ class Server:
         self.crt, self.key = certificate(self.home / 'tls', host)
         self.config_file = self.home / 'sterna.yaml'
         self.log_file = self.home / 'log'
-        self.config_file.write_text(yaml(self.config(options or {})))
+        self.tree = self.config(options or {})
+        self.configure()
 
     def config(self, options):
         tree = {
@@ -148,6 +149,19 @@ class Server:
         for path, value in options.items():
             merge(tree, path, plain(value) if isinstance(value, str) else value)
         return tree
+
+    def configure(self, **options):
+        """Changes the file: paths with __ for the dots; None takes the key away. The server hears of it by reload."""
+        for path, value in options.items():
+            if value is not None:
+                merge(self.tree, path.replace('__', '.'), value)
+                continue
+            *above, last = path.split('__')
+            section = self.tree
+            for key in above:
+                section = section[key]
+            section.pop(last, None)
+        self.config_file.write_text(yaml(self.tree))
 
     def storage(self):
         if self.db == 'sqlite':
