@@ -268,12 +268,17 @@ static char *search(const char *dirs, const char *name)
 	return NULL;
 }
 
-static char *find_module(const struct server *s, const char *name)
+static const char *module_dirs(const struct config *c)
 {
 	const char *dirs = getenv("STERNA_MODULE_DIR");
 
-	if (dirs == NULL)
-		dirs = s->config->server.module_dir != NULL ? s->config->server.module_dir : STERNA_MODULE_DIR;
+	return dirs != NULL ? dirs : c->server.module_dir != NULL ? c->server.module_dir : STERNA_MODULE_DIR;
+}
+
+static char *find_module(const struct config *c, const char *name)
+{
+	const char *dirs = module_dirs(c);
+
 	if (!name_ok(name)) {
 		log_error("module", "this is no name of a module", "module", name);
 		return NULL;
@@ -305,10 +310,48 @@ static const struct sterna_module *open_module(const char *file, const char *nam
 	return m;
 }
 
+const struct sterna_module *module_read(const struct config *c, const char *name, void **handle)
+{
+	char *file = find_module(c, name);
+	const struct sterna_module *m = file != NULL ? open_module(file, name, handle) : NULL;
+
+	free(file);
+	return m;
+}
+
+void module_names(const struct config *c, void (*fn)(void *arg, const char *name), void *arg)
+{
+	const char *dirs = module_dirs(c);
+
+	while (*dirs != '\0') {
+		const size_t n = strcspn(dirs, ":");
+		char *dir = xstrndup(dirs, n);
+		DIR *d = opendir(dir);
+
+		for (const struct dirent *e; d != NULL && (e = readdir(d)) != NULL;) {
+			const char *base = e->d_name, *dot = strrchr(base, '.');
+
+			if (dot == NULL || strcmp(dot, ".so") != 0)
+				continue;
+			if (strncmp(base, "xep", 3) == 0 && strspn(base + 3, "0123456789") == 4 && base[7] == '_')
+				base += 8;
+			char *name = xstrndup(base, (size_t)(dot - base));
+
+			if (name_ok(name))
+				fn(arg, name);
+			free(name);
+		}
+		if (d != NULL)
+			closedir(d);
+		free(dir);
+		dirs += n + (dirs[n] == ':');
+	}
+}
+
 bool module_is_ready(const struct server *s, const char *name)
 {
 	void *handle = NULL;
-	char *file = find_module(s, name);
+	char *file = find_module(s->config, name);
 	const struct sterna_module *m = file != NULL ? open_module(file, name, &handle) : NULL;
 	bool ready = true;
 
@@ -326,7 +369,7 @@ enum sterna_result module_load(struct server *s, const char *name)
 
 	if (module_find(s, name) != NULL)
 		return STERNA_EEXISTS;
-	char *file = find_module(s, name);
+	char *file = find_module(s->config, name);
 
 	if (file == NULL)
 		return STERNA_ENOTFOUND;

@@ -86,6 +86,10 @@ enum sterna_result module_load_static(struct server *s, const struct sterna_modu
 enum sterna_result module_unload(struct server *s, const char *name, unsigned deadline_ms) STERNA_CHECKED;
 /** Its options anew, from the server's configuration. */
 enum sterna_result module_reconfigure(struct server *s, struct module_slot *slot) STERNA_CHECKED;
+/** For tools: a module's tables, without loading it into a server; dlclose(*handle) when done. NULL: logged. */
+const struct sterna_module *module_read(const struct config *c, const char *name, void **handle);
+/** The modules that lie in the folders, loaded or not; in no order. */
+void module_names(const struct config *c, void (*fn)(void *arg, const char *name), void *arg);
 struct module_slot *module_find(const struct server *s, const char *name);
 void modules_free(struct server *s);
 /** On its worker: take up a registry. */
