@@ -277,15 +277,15 @@ static const char *copy(const char *s)
 
 enum sterna_result db_open(const struct db_options *o, struct db **out)
 {
-	const struct db_driver *driver = NULL;
-
 	for (size_t i = 0; i < sizeof drivers / sizeof *drivers; i++)
 		if (o->driver != NULL && strcmp(drivers[i]->name, o->driver) == 0)
-			driver = drivers[i];
-	if (driver == NULL) {
-		db_log_error("no such database driver; use sqlite or postgresql", o->driver, NULL);
-		return STERNA_EINVAL;
-	}
+			return db_open_with(drivers[i], o, out);
+	db_log_error("no such database driver; use sqlite or postgresql", o->driver, NULL);
+	return STERNA_EINVAL;
+}
+
+enum sterna_result db_open_with(const struct db_driver *driver, const struct db_options *o, struct db **out)
+{
 	struct db *db = xalloc(sizeof *db);
 	pthread_mutexattr_t recursive;
 
@@ -374,21 +374,31 @@ struct db_client *db_client_new(struct db *db, struct loop *l)
 	return c;
 }
 
+bool db_client_stop(struct db_client *c, unsigned wait_ms)
+{
+	bool any = false;
+
+	if (!c->closing) {
+		loop_undefer(c->loop, &c->submit);
+		pthread_mutex_lock(&c->lock);
+		c->closing = true;
+		pthread_mutex_unlock(&c->lock);
+		on_submit(NULL, c);
+		c->db->driver->client_free(c, wait_ms);
+	}
+	/* No thread knows the client any more. What callbacks submit now is refused, and answered here, too. */
+	for (struct db_job *j; (j = db_jobs_take(&c->done)) != NULL; any = true)
+		job_deliver(c, j);
+	return any;
+}
+
 void db_client_free(struct db_client **client, unsigned wait_ms)
 {
 	struct db_client *c = *client;
 
 	if (c == NULL)
 		return;
-	loop_undefer(c->loop, &c->submit);
-	pthread_mutex_lock(&c->lock);
-	c->closing = true;
-	pthread_mutex_unlock(&c->lock);
-	on_submit(NULL, c);
-	c->db->driver->client_free(c, wait_ms);
-	/* No thread knows the client any more. What callbacks submit now is answered below, too. */
-	for (struct db_job *j; (j = db_jobs_take(&c->done)) != NULL;)
-		job_deliver(c, j);
+	db_client_stop(c, wait_ms);
 	if (c->wake != NULL) {
 		c->wake->client = NULL;
 		if (loop_unpost(c->loop, &c->wake->mail))

@@ -67,6 +67,7 @@ struct db_options {
 	size_t queue_bytes;          /* writes that may wait while the database is away, per client */
 	unsigned read_wait_ms;       /* how long a read waits for a database that is away */
 	const char *sql_dir;         /* where the migrations lie */
+	void *arg;                   /* the simulation's driver's */
 };
 
 struct db;
@@ -87,7 +88,10 @@ void db_close(struct db **db);       /**< after its clients; waits for what was 
 
 struct db_client *db_client_new(struct db *db, struct loop *l);
 /** What was submitted is still tried for up to wait_ms; what is left gets its callback before this
- *  returns (EUNCERTAIN or EUNAVAILABLE). Runs no other code of the loop. Never from a db_fn of this client. */
+ *  returns (EUNCERTAIN or EUNAVAILABLE). From then on everything is refused, and answered by the next call of
+ *  this. Runs no other code of the loop. Never from a db_fn of this client. @return true: callbacks were run */
+bool db_client_stop(struct db_client *c, unsigned wait_ms);
+/** The same, and the client's end. */
 void db_client_free(struct db_client **c, unsigned wait_ms);
 bool db_is_up(const struct db_client *c);        /**< as far as is known */
 /** Told on the loop when that changes. */

@@ -100,6 +100,8 @@ struct db_driver {
 	const char *maintain;        /* a statement with the time in ms as $1; or NULL */
 };
 extern const struct db_driver db_sqlite, db_pg;
+/** As db_open(), over a driver that has no name in the configuration: the simulation's. */
+enum sterna_result db_open_with(const struct db_driver *driver, const struct db_options *o, struct db **out) STERNA_CHECKED;
 
 struct db {
 	const struct db_driver *driver;

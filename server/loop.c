@@ -263,6 +263,13 @@ bool loop_run_mail(struct loop *l)
 	return true;
 }
 
+bool loop_drain(struct loop *l)
+{
+	const bool mail = loop_run_mail(l);
+
+	return loop_run_tasks(l) || mail;
+}
+
 /* --- driver calls --- */
 
 void io_watch(struct io *io, unsigned events)

@@ -52,6 +52,8 @@ void task_init(struct task *t, task_fn *fn, void *arg);
 void loop_defer(struct loop *l, struct task *t);
 /** What was deferred, now: for an owner that ends. */
 void loop_run_deferred(struct loop *l);
+/** Mail and deferred work that is here now: for an owner that ends with its loop. @return false: there was none */
+bool loop_drain(struct loop *l);
 void loop_undefer(struct loop *l, struct task *t);  /**< not any more; also when not queued */
 
 /* --- mailbox: the one door for other threads --- */

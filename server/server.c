@@ -237,13 +237,31 @@ void worker_stop(struct worker *w)
 	}
 }
 
+/* What workers have sent each other, and asked of the database, comes to its end while all of them are there. */
+static void drain(struct server *s)
+{
+	bool any = true, last = false;
+
+	while (any || !last) {
+		last = !any;
+		any = false;
+		for (unsigned i = 0; i < s->worker_count; i++) {
+			struct worker *w = s->workers[i];
+
+			while (w->streams != NULL)
+				stream_free_now(w->streams);
+			any |= loop_drain(w->loop);
+			if (last && w->db != NULL)
+				any |= db_client_stop(w->db, 5000);
+		}
+	}
+}
+
 static void worker_free(struct worker *w)
 {
 	struct map_entry *e;
 
-	while (w->streams != NULL)
-		stream_free_now(w->streams);
-	db_client_free(&w->db, 5000);
+	db_client_free(&w->db, 0);
 	for (size_t at = 0; (e = map_next(&w->accounts, &at)) != NULL;) {
 		struct account *a = e->value;
 
@@ -392,6 +410,7 @@ void server_free(struct server **server)
 	if (s == NULL)
 		return;
 	close_to_visits(s);
+	drain(s);
 	for (unsigned i = 0; i < s->worker_count; i++)
 		worker_free(s->workers[i]);
 	modules_free(s);
