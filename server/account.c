@@ -91,6 +91,7 @@ void account_unload(struct account *a)
 	free(a->slots);
 	free(a->last_status);
 	roster_clear(&a->roster);
+	offline_unload(a);
 	jid_unref(&a->jid);
 	free(a);
 }
@@ -190,6 +191,10 @@ static void loaded(struct account *a, enum account_state state)
 	a->state = state;
 	if (state == ACCOUNT_READY)
 		modules_event(a->worker, STERNA_ACCOUNT_LOADED, a, NULL, NULL);
+	/* It was being delivered when the process died: what comes now waits behind it again. */
+	for (struct sterna_session *s = a->sessions; s != NULL; s = s->next)
+		if (s->available && s->priority >= 0)
+			offline_deliver(s);
 	run_waiting(a);
 }
 
@@ -199,6 +204,9 @@ static void read_done(struct account *a, bool ok)
 		a->load_failed = true;
 	if (--a->reads > 0)
 		return;
+	/* Half of what is stored is worse than nothing: it is read again when it is asked for again. */
+	while (a->load_failed && a->sessions != NULL)
+		session_drop(a->sessions);
 	loaded(a, a->load_failed ? ACCOUNT_FAILED : ACCOUNT_READY);
 }
 

@@ -29,6 +29,8 @@ struct account {
 	unsigned session_count;
 	unsigned offline_count;          /* messages waiting for the next available session */
 	bool pulling;                    /* they are on their way to one: what comes now waits behind them */
+	bool offline_more;               /* one was stored since they were last read */
+	struct pull *pull;
 	int64_t last_logout_us;
 	char *last_status;
 	void **slots;

@@ -10,7 +10,10 @@ struct ack {
 	struct mail mail;                /* brings the completion home */
 	atomic_uint holds;
 	atomic_bool failed;
+	atomic_bool unwritten;
+	bool tagged;
 	struct worker *home;
+	struct ack *older, *newer;       /* of the session; on home only */
 	struct sterna_session *session;  /* a reference; touched on home only */
 	uint32_t h;
 	int64_t sid;
@@ -22,12 +25,22 @@ struct ack *ack_new(struct sterna_session *s, uint32_t h)
 
 	atomic_init(&a->holds, 1);
 	atomic_init(&a->failed, false);
+	atomic_init(&a->unwritten, false);
 	a->home = s->account->worker;
 	a->session = session_ref(s);
 	a->h = h;
 	a->sid = h != 0 && sm_is_resumable(s) ? sm_sid(s) : 0;
 	s->unsettled++;
+	a->older = s->newest_ack;
+	if (a->older != NULL)
+		a->older->newer = a;
+	s->newest_ack = a;
 	return a;
+}
+
+bool ack_is_oldest(const struct ack *a)
+{
+	return a->older == NULL;
 }
 
 void ack_hold(struct ack *a)
@@ -38,7 +51,13 @@ void ack_hold(struct ack *a)
 
 static void complete(struct ack *a)
 {
-	sm_committed(a->session, a->h, !atomic_load(&a->failed));
+	if (a->older != NULL)
+		a->older->newer = a->newer;
+	if (a->newer != NULL)
+		a->newer->older = a->older;
+	else
+		a->session->newest_ack = a->older;
+	sm_committed(a->session, a->h, !atomic_load(&a->failed), a->tagged && !atomic_load(&a->unwritten));
 	session_unref(&a->session);
 	free(a);
 }
@@ -75,7 +94,13 @@ int64_t ack_sid(const struct ack *a)
 	return a->sid;
 }
 
-uint32_t ack_row(struct ack *a)
+void ack_tagged(struct ack *a)
 {
-	return sm_link_row(a->session, a->h);
+	a->tagged = true;
+}
+
+void ack_unwritten(struct ack *a)
+{
+	if (a != NULL)
+		atomic_store(&a->unwritten, true);
 }

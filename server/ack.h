@@ -14,12 +14,16 @@ struct sterna_session;
 /** For the stanza with this inbound number (0: the session has no XEP-0198). Held once by the caller. The
  *  session counts it as unsettled: its own reads wait until it is not. */
 struct ack *ack_new(struct sterna_session *s, uint32_t h);
+/** No older one of its session is outstanding. */
+bool ack_is_oldest(const struct ack *a);
 void ack_hold(struct ack *a);                 /**< one more effect is under way; NULL does nothing */
 /** One effect is committed (ok), or its outcome is not known: then the promise is never made. */
 void ack_done(struct ack **a, bool ok);
 /** The sender's inbound number, for the archive's tag. */
 uint32_t ack_h(const struct ack *a);
 int64_t ack_sid(const struct ack *a);          /**< 0: the session has no XEP-0198 */
-uint32_t ack_row(struct ack *a);               /**< the number before it that has a row; this one has one now */
+void ack_tagged(struct ack *a);                /**< a row with its number is in a batch; on the sender's owner */
+/** That batch was refused: nothing is written. NULL does nothing. */
+void ack_unwritten(struct ack *a);
 
 #endif

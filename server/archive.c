@@ -20,9 +20,8 @@ const struct db_stmt offline_count = {
 	.sql = "SELECT count(*) FROM archive WHERE owner = $1 AND (flags & 2) <> 0",
 };
 static const struct db_stmt offline_select = {
-	.name = "offline_select", .params = "ti", .columns = "itt",
-	.sql = "SELECT id, stanza, sm FROM archive WHERE owner = $1 AND (flags & 2) <> 0 AND id > $2 "
-	       "ORDER BY id LIMIT 100",
+	.name = "offline_select", .params = "t", .columns = "itt",
+	.sql = "SELECT id, stanza, sm FROM archive WHERE owner = $1 AND (flags & 2) <> 0 ORDER BY id LIMIT 100",
 };
 static const struct db_stmt offline_taken = {
 	.name = "offline_taken", .params = "tit",
@@ -167,19 +166,51 @@ void archive_mark_offline(struct db_batch *b, const char *owner, int64_t id)
 struct pull {
 	struct account *account;         /* held */
 	struct sterna_session *session;
-	int64_t after;
+	struct timer again;              /* the database was away */
+	bool withheld;
 };
+
+enum { PULL_AGAIN_US = 1000000 };
 
 static void pull_more(struct pull *p);
 
-static void pull_end(struct pull *p)
+static void pull_free(struct pull *p)
 {
 	struct account *a = p->account;
 
 	a->pulling = false;
+	a->pull = NULL;
+	timer_cancel(&p->again);
 	session_unref(&p->session);
 	free(p);
+}
+
+void offline_unload(struct account *a)
+{
+	if (a->pull != NULL)
+		pull_free(a->pull);
+}
+
+/* Others of the account may take what is left. */
+static void pull_end(struct pull *p)
+{
+	struct account *a = p->account;
+	struct sterna_session *was = session_ref(p->session), *s;
+
+	pull_free(p);
+	for (s = a->sessions; s != NULL; s = s->next)
+		if (s != was && s->available && s->priority >= 0 && !s->caught_up)
+			break;
+	if (s != NULL && !a->worker->stopping)
+		offline_deliver(s);
+	session_unref(&was);
 	account_release(a);
+}
+
+static void on_again(struct timer *t, void *arg)
+{
+	(void)t;
+	pull_more(arg);
 }
 
 /* XEP-0203 §4, XEP-0160 §3: the time at which we took it. */
@@ -194,39 +225,78 @@ static void add_delay(struct stanza *st, const struct account *a, int64_t id)
 	elem_add_text(st->arena, delay, "Offline Storage", 15);
 }
 
-static bool deliver_row(struct pull *p, struct db_batch *b, const struct db_rows *rows, size_t n)
+static struct stanza *read_row(const struct account *a, const struct db_rows *rows, size_t n)
 {
-	struct sterna_session *s = p->session;
-	const int64_t id = db_int(rows, n, 0);
 	size_t len = 0;
 	const char *text = db_str(rows, n, 1, &len);
 	struct arena *arena = arena_new(1024 + len);
 	struct sterna_elem *e = NULL;
 	struct stanza *st = NULL;
+
+	if (text == NULL || xml_parse(arena, text, len, &e) != STERNA_OK || stanza_new(&arena, e, &st) != STERNA_OK)
+		log_error("offline", "a stored message cannot be read", "owner", jid_bare(a->jid), "id",
+			LOG_INT(db_int(rows, n, 0)));
+	else
+		add_delay(st, a, db_int(rows, n, 0));
+	arena_free(&arena);
+	return st;
+}
+
+static void deliver_row(struct pull *p, struct db_batch *b, const struct db_rows *rows, size_t n)
+{
+	struct sterna_session *s = p->session;
+	const int64_t id = db_int(rows, n, 0);
+	struct stanza *st = read_row(p->account, rows, n);
+	const char *old = db_str(rows, n, 2, NULL);
 	struct buf tags = BUF_INIT;
 
-	p->after = id;
-	if (text == NULL || xml_parse(arena, text, len, &e) != STERNA_OK || stanza_new(&arena, e, &st) != STERNA_OK) {
-		arena_free(&arena);
-		log_error("offline", "a stored message cannot be read", "owner", jid_bare(s->jid), "id", LOG_INT(id));
-		return false;
-	}
-	const char *old = db_str(rows, n, 2, NULL);
-
-	add_delay(st, s->account, id);
-	session_send(s, st, NULL, id);
-	stanza_unref(&st);
 	/* Only what tells about the sender's own counting stays of the old tags. */
 	if (old != NULL)
 		sm_keep_in_tags(old, &tags);
-	if (s->sm != NULL)
-		sm_tag_out(s, &tags);
-	db_batch_add(b, &offline_taken, (const struct db_value[]){ db_text(jid_bare(s->jid)), DB_INT(id),
+	if (st != NULL) {
+		session_send(s, st, NULL, id);
+		if (s->sm != NULL)
+			sm_tag_out(s, st, &tags);
+	}
+	stanza_unref(&st);
+	db_batch_add(b, &offline_taken, (const struct db_value[]){ db_text(jid_bare(p->account->jid)), DB_INT(id),
 		db_textn(buf_len(&tags) > 0 ? buf_data(&tags) : NULL, buf_len(&tags)) });
 	if (s->sm == NULL)
-		db_batch_add(b, &drop_hidden, (const struct db_value[]){ db_text(jid_bare(s->jid)), DB_INT(id) });
+		db_batch_add(b, &drop_hidden, (const struct db_value[]){ db_text(jid_bare(p->account->jid)), DB_INT(id) });
 	buf_release(&tags);
-	return true;
+}
+
+static void on_taken(void *arg, enum sterna_result rc, const struct db_rows *rows)
+{
+	struct pull *p = arg;
+
+	(void)rc;
+	(void)rows;
+	if (p->withheld)
+		sm_let_go(p->session);
+	p->withheld = false;
+	pull_more(p);
+}
+
+/* To a session that may be resumed they go out when it is committed under which numbers: else a crash would make
+ * them wait once more, for a client that has them. */
+static void deliver_rows(struct pull *p, const struct db_rows *rows)
+{
+	struct sterna_session *s = p->session;
+	struct account *a = p->account;
+	struct db_batch *b = db_batch_new(a->worker->db);
+
+	p->withheld = sm_is_resumable(s);
+	if (p->withheld) {
+		sm_withhold(s);
+		sm_reach_back(s, b, db_int(rows, 0, 0));
+	}
+	for (size_t n = 0; n < db_rows_count(rows) && !s->gone; n++) {
+		deliver_row(p, b, rows, n);
+		if (a->offline_count > 0)
+			a->offline_count--;
+	}
+	db_batch_commit(&b, on_taken, p);
 }
 
 static void on_pulled(void *arg, enum sterna_result rc, const struct db_rows *rows)
@@ -234,42 +304,43 @@ static void on_pulled(void *arg, enum sterna_result rc, const struct db_rows *ro
 	struct pull *p = arg;
 	struct sterna_session *s = p->session;
 
-	if (rc != STERNA_OK || s->gone || s->account == NULL || !s->available) {
+	if (s->gone || !s->available) {
 		pull_end(p);
-		return;
-	}
-	const size_t count = db_rows_count(rows);
-	struct db_batch *b = db_batch_new(s->account->worker->db);
-
-	for (size_t n = 0; n < count; n++) {
-		deliver_row(p, b, rows, n);
-		if (s->account->offline_count > 0)
-			s->account->offline_count--;
-	}
-	db_batch_commit(&b, NULL, NULL);
-	/* What came meanwhile was stored behind these, so that the order holds: go on until nothing is left. */
-	if (count == 0)
+	} else if (rc == STERNA_EUNAVAILABLE) {
+		timer_set(&p->again, PULL_AGAIN_US); /* what comes meanwhile waits behind them */
+	} else if (rc == STERNA_OK && db_rows_count(rows) > 0) {
+		deliver_rows(p, rows);
+	} else if (rc == STERNA_OK && p->account->offline_more) {
+		pull_more(p); /* stored after that was read */
+	} else {
+		if (rc == STERNA_OK)
+			p->account->offline_count = 0;
 		pull_end(p);
-	else
-		pull_more(p);
+	}
 }
 
+/* What was delivered does not wait any more, as far as this client's own reads see: always from the first. */
 static void pull_more(struct pull *p)
 {
+	p->account->offline_more = false;
 	db_read(p->account->worker->db, &offline_select,
-		(const struct db_value[]){ db_text(jid_bare(p->session->jid)), DB_INT(p->after) }, on_pulled, p);
+		(const struct db_value[]){ db_text(jid_bare(p->account->jid)) }, on_pulled, p);
 }
 
 void offline_deliver(struct sterna_session *s)
 {
-	if (s->account->offline_count == 0 || s->account->pulling)
+	struct account *a = s->account;
+
+	if (a->offline_count == 0 || a->pulling)
 		return;
 	struct pull *p = xalloc(sizeof *p);
 
-	p->account = s->account;
+	p->account = a;
 	p->session = session_ref(s);
-	p->account->pulling = true;
-	account_hold(p->account);
+	timer_init(&p->again, a->worker->loop, on_again, p);
+	a->pull = p;
+	a->pulling = true;
+	account_hold(a);
 	pull_more(p);
 }
 

@@ -24,6 +24,8 @@ void archive_received(struct sterna_call *c);
 
 /** Deliver what waits to a session that has become available, oldest first, with <delay/> (XEP-0203). */
 void offline_deliver(struct sterna_session *s);
+/** The account goes out of memory. */
+void offline_unload(struct account *a);
 /** Forget that anything waits: the session has read the archive itself. */
 void offline_forget(struct sterna_session *s);
 /** Turn a row back into one that waits: a session ended without acknowledging it. */

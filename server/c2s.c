@@ -440,7 +440,7 @@ static void stanza(struct stream *s, struct arena **a, struct sterna_elem *e)
 	if (session->sm != NULL) {
 		h = sm_count_in(session);
 		if (sm_was_taken(session, h)) {
-			sm_committed_now(session, h); /* the client repeats what is stored already */
+			sm_committed_now(session, h, true); /* the client repeats what is stored already */
 			return;
 		}
 	}
@@ -463,7 +463,7 @@ static void stanza(struct stream *s, struct arena **a, struct sterna_elem *e)
 		return;
 	}
 	if (session->sm != NULL)
-		sm_committed_now(session, h);
+		sm_committed_now(session, h, false);
 }
 
 static void ended(struct stream *s, bool cut)
@@ -472,8 +472,11 @@ static void ended(struct stream *s, bool cut)
 
 	if (session == NULL || session->stream != s)
 		return;
-	log_info("session", cut ? "connection lost" : "ended", "jid", jid_full(session->jid), "stream_id", s->id);
-	session_lost(session, cut && !s->end_seen);
+	/* Whatever ended a stream that was still to resume it: the session was not this stream's yet. */
+	const bool resumable = sm_stream_gone(session, s) || (cut && !s->end_seen);
+
+	log_info("session", resumable ? "connection lost" : "ended", "jid", jid_full(session->jid), "stream_id", s->id);
+	session_lost(session, resumable);
 }
 
 static const struct stream_rule rules[] = {

@@ -210,6 +210,7 @@ static void on_commit(void *arg, enum sterna_result rc, const struct db_rows *ro
 		drop_after(c);
 		/* Refused for good (nothing was written): the sender hears it, and that is its outcome. Not
 		 * known whether written: never an ack. */
+		ack_unwritten(c->ack);
 		if (rc != STERNA_EUNCERTAIN && !c->left)
 			route_refuse(c, STERNA_RESOURCE_CONSTRAINT, "the server could not store this now");
 		ack_done(&c->ack, rc != STERNA_EUNCERTAIN && !c->left);

@@ -1,6 +1,7 @@
 /* deliver.c - RFC 6121 §8.5 for messages. */
 #include "server/deliver.h"
 #include "server/account.h"
+#include "server/archive.h"
 #include "server/session.h"
 #include "server/sm.h"
 
@@ -35,8 +36,21 @@ static enum deliver_plan plan_no_match(struct sterna_call *c)
 	}
 }
 
+bool deliver_plan_is_stale(const struct sterna_call *c)
+{
+	if (c->plan == PLAN_OFFLINE)
+		return !c->account->pulling && c->account->session_count > 0;
+	for (size_t i = 0; i < c->target_count; i++)
+		if (!c->targets[i]->gone)
+			return false;
+	return c->plan == PLAN_SESSIONS;
+}
+
 enum deliver_plan deliver_plan_message(struct sterna_call *c)
 {
+	while (c->target_count > 0)
+		session_unref(&c->targets[--c->target_count]);
+	c->targets = NULL;
 	const char *resource = jid_resource(c->stanza->to);
 
 	if (c->account->pulling && (c->stanza->type == MESSAGE_CHAT || c->stanza->type == MESSAGE_NORMAL))
@@ -63,15 +77,26 @@ enum deliver_plan deliver_plan_message(struct sterna_call *c)
 	}
 }
 
+/* What may have to be sent once more needs a row to be found by. */
+static bool needs_row(const struct sterna_call *c)
+{
+	for (size_t i = 0; i < c->target_count; i++)
+		if (c->targets[i]->sm != NULL && !c->targets[i]->gone)
+			return (c->marks & STERNA_NO_STORE) == 0 && !c->account->anonymous && stanza_is_storable(c->stanza);
+	return false;
+}
+
 void deliver_message(struct sterna_call *c)
 {
+	if (needs_row(c))
+		archive_id(c);
 	for (size_t i = 0; i < c->target_count; i++) {
 		struct sterna_session *s = c->targets[i];
 
 		if (s->gone)
 			continue;
 		session_send(s, c->stanza, NULL, c->archive_id);
-		if (s->sm != NULL && c->archive_id != 0)
-			sm_tag_out(s, &c->sm_tags);
+		if (s->sm != NULL && !s->gone && c->archive_id != 0)
+			sm_tag_out(s, c->stanza, &c->sm_tags);
 	}
 }

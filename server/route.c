@@ -356,6 +356,7 @@ static void message_in(struct sterna_call *c, enum deliver_plan plan)
 			break;
 		}
 		c->archive_offline = true;
+		c->account->offline_more = true;
 		break;
 	case PLAN_REFUSE:
 		c->marks |= STERNA_NO_ARCHIVE;
@@ -373,10 +374,13 @@ static void offline_end(struct sterna_call *c, enum sterna_verdict v)
 {
 	if (v == STERNA_REJECT)
 		reject(c);
-	if (v != STERNA_NEXT)
+	if (v != STERNA_NEXT) {
 		in_end(c);
-	else
-		message_in(c, PLAN_OFFLINE);
+		return;
+	}
+	if (deliver_plan_is_stale(c))
+		c->plan = deliver_plan_message(c);
+	message_in(c, c->plan);
 }
 
 static void after_in_hooks(struct sterna_call *c, enum sterna_verdict v)
@@ -390,6 +394,8 @@ static void after_in_hooks(struct sterna_call *c, enum sterna_verdict v)
 	switch (c->stanza->kind) {
 	case STERNA_MESSAGE:
 		stanza_touch(c->stanza); /* hooks may have changed it since the sender's side wrote it down */
+		if (deliver_plan_is_stale(c))
+			c->plan = deliver_plan_message(c);
 		if (c->plan == PLAN_OFFLINE)
 			call_run_hooks(c, STERNA_OFFLINE, STERNA_OFFLINE, offline_end);
 		else

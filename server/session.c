@@ -176,9 +176,15 @@ void session_kick(struct sterna_session *s, const char *condition, const char *t
 	session_unref(&s);
 }
 
+/* What the call itself is about is not settled before it is answered: only what came before it counts. */
+bool session_may_read(const struct sterna_session *s, const struct sterna_call *c)
+{
+	return s->newest_ack == NULL || (c->ack != NULL && ack_is_oldest(c->ack));
+}
+
 void session_settled(struct sterna_session *s)
 {
-	while (s->reads != NULL && (s->unsettled == 0 || s->gone)) {
+	while (s->reads != NULL && (s->gone || session_may_read(s, s->reads))) {
 		struct sterna_call *c = s->reads;
 
 		s->reads = c->next;
@@ -200,12 +206,10 @@ void session_send_now(struct sterna_session *s, struct stanza *st, const struct 
 		session_kick(s, "policy-violation", "too many unacknowledged stanzas");
 		return;
 	}
-	/* A stream that is being resumed gets it after <resumed/>, out of the queue. */
-	if (s->stream == NULL || (s->sm != NULL && s->stream->state != STREAM_BOUND))
-		return;
-	stream_send(s->stream, st, to);
 	if (s->sm != NULL)
-		sm_request(s);
+		sm_flush(s);
+	else if (s->stream != NULL)
+		stream_send(s->stream, st, to);
 }
 
 static void to_session_end(struct sterna_call *c, enum sterna_verdict v)

@@ -7,6 +7,7 @@
 #include "server/account.h"
 #include "server/stanza.h"
 
+struct ack;
 struct sm;
 
 struct sterna_session {
@@ -27,6 +28,7 @@ struct sterna_session {
 	void **slots;
 	unsigned slot_count;
 	unsigned reading;                /* answers that wait for a read */
+	struct ack *newest_ack;          /* of those; NULL: none */
 	unsigned unsettled;              /* stanzas taken whose effects are not committed yet */
 	struct sterna_call *reads, **reads_end; /* reads of this session that wait for that */
 	json_t *kept;                    /* what modules want to survive a resumption after a crash */
@@ -54,7 +56,9 @@ void session_kick(struct sterna_session *s, const char *condition, const char *t
 void session_send(struct sterna_session *s, struct stanza *st, const struct jid *to, int64_t archive_id);
 /** Without the stops: what a stop held back and lets go now. */
 void session_send_now(struct sterna_session *s, struct stanza *st, const struct jid *to, int64_t archive_id);
-/** Nothing of it is unsettled any more: its reads go on. */
+/** Is all settled that it has sent before this call's stanza? Then the call may read. */
+bool session_may_read(const struct sterna_session *s, const struct sterna_call *c);
+/** Something of it was settled: reads that waited for that go on. */
 void session_settled(struct sterna_session *s);
 /** A session of before a crash, detached. */
 struct sterna_session *session_restore(struct account *a, const struct jid *full);

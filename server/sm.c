@@ -70,6 +70,7 @@ uint32_t sm_count_in(struct sterna_session *s)
 		m->pending = xrealloc(m->pending, m->pending_size * sizeof *m->pending);
 	}
 	m->pending[m->pending_count].h = m->h_in;
+	m->pending[m->pending_count].row = false;
 	m->pending[m->pending_count++].done = false;
 	return m->h_in;
 }
@@ -82,7 +83,7 @@ bool sm_was_taken(struct sterna_session *s, uint32_t h)
 	return false;
 }
 
-static void settle(struct sterna_session *s, uint32_t h, bool ok)
+static void settle(struct sterna_session *s, uint32_t h, bool ok, bool has_row)
 {
 	struct sm *m = s->sm;
 	size_t n = 0;
@@ -90,46 +91,40 @@ static void settle(struct sterna_session *s, uint32_t h, bool ok)
 	if (!ok)
 		m->broken = true;
 	for (size_t i = 0; i < m->pending_count; i++)
-		if (m->pending[i].h == h)
+		if (m->pending[i].h == h) {
 			m->pending[i].done = ok;
-	while (n < m->pending_count && m->pending[n].done)
-		m->h_committed = m->pending[n++].h;
+			m->pending[i].row = has_row;
+		}
+	/* A row speaks for itself, as long as there is none missing before it. */
+	for (; n < m->pending_count && m->pending[n].done; n++) {
+		if (m->pending[n].row && m->h_durable == m->h_committed)
+			m->h_durable = m->pending[n].h;
+		m->h_committed = m->pending[n].h;
+	}
 	m->pending_count -= n;
 	memmove(m->pending, m->pending + n, m->pending_count * sizeof *m->pending);
-	/* Rows of the chain speak for themselves. */
-	if ((int32_t)(m->h_committed - m->h_row) >= 0 && (int32_t)(m->h_row - m->h_durable) > 0)
-		m->h_durable = m->h_row;
 	sm_try_answer(s);
 }
 
-void sm_committed(struct sterna_session *s, uint32_t h, bool ok)
+void sm_committed(struct sterna_session *s, uint32_t h, bool ok, bool has_row)
 {
 	if (s->unsettled > 0)
 		s->unsettled--;
-	if (s->unsettled == 0)
-		session_settled(s);
+	session_settled(s);
 	if (s->stream != NULL && s->unsettled < s->account->worker->server->config->limits.uncommitted_stanzas / 2)
 		stream_release(s->stream, HOLD_COMMIT);
 	if (s->sm != NULL && !s->gone && h != 0)
-		settle(s, h, ok);
+		settle(s, h, ok, has_row);
 }
 
-void sm_committed_now(struct sterna_session *s, uint32_t h)
+void sm_committed_now(struct sterna_session *s, uint32_t h, bool has_row)
 {
-	settle(s, h, true);
+	settle(s, h, true, has_row);
 }
 
 uint32_t sm_sent(const struct sterna_session *s)
 {
-	return s->sm->out;
-}
-
-uint32_t sm_link_row(struct sterna_session *s, uint32_t h)
-{
-	const uint32_t before = s->sm->h_row;
-
-	s->sm->h_row = h;
-	return before;
+	return s->sm->written;
 }
 
 static void send_ack(struct sterna_session *s, uint32_t h)
@@ -145,8 +140,15 @@ void sm_try_answer(struct sterna_session *s)
 {
 	struct sm *m = s->sm;
 
+	const bool durable = !m->resumable || (int32_t)(m->h_durable - m->h_committed) >= 0;
+
 	if (m->resuming != NULL && m->pending_count == 0) {
 		struct stream *st = m->resuming;
+
+		if (!durable) { /* <resumed h=''/> is a promise as well */
+			sm_store(s);
+			return;
+		}
 
 		m->resuming = NULL;
 		m->resume_done(st, s, NULL, m->h_committed);
@@ -154,7 +156,7 @@ void sm_try_answer(struct sterna_session *s)
 	}
 	if (!m->asking || !m->enabled || (int32_t)(m->h_committed - m->asked) < 0)
 		return;
-	if (m->resumable && (int32_t)(m->h_durable - m->h_committed) < 0) {
+	if (!durable) {
 		sm_store(s); /* comes back here */
 		return;
 	}
@@ -196,8 +198,7 @@ bool sm_push(struct sterna_session *s, struct stanza *st, const struct jid *to, 
 	struct sm *m = s->sm;
 	const struct config_limits *limits = &s->account->worker->server->config->limits;
 
-	if (!m->enabled)
-		return true;
+	/* Also between <enable/> and <enabled/>, which waits for a commit: it is written behind that. */
 	sm_append(m, st, to, archive_id);
 	return m->count <= limits->sm_queue_count && m->bytes <= limits->sm_queue_bytes.bytes;
 }
@@ -226,7 +227,7 @@ bool sm_on_ack(struct sterna_session *s, uint32_t h)
 {
 	struct sm *m = s->sm;
 
-	if (h - m->acked > m->out - m->acked)
+	if (h - m->acked > m->written - m->acked)
 		return false;
 	sm_drop_acked(m, h);
 	m->asked_us = 0;
@@ -264,26 +265,63 @@ void sm_replay(struct sterna_session *s)
 {
 	struct sm *m = s->sm;
 
-	for (size_t i = 0; i < m->count; i++)
-		stream_send(s->stream, sm_at(m, i)->stanza, sm_at(m, i)->to);
+	m->written = m->acked;
 	m->request_at = m->out - request_after(s);
 	m->asked_us = 0;
+	sm_flush(s);
+}
+
+void sm_flush(struct sterna_session *s)
+{
+	struct sm *m = s->sm;
+
+	if (s->stream == NULL || s->stream->state != STREAM_BOUND || !m->announced || m->resuming != NULL || m->withheld > 0)
+		return;
+	for (size_t i = m->written - m->acked; i < m->count; i++) {
+		m->written++;
+		stream_send(s->stream, sm_at(m, i)->stanza, sm_at(m, i)->to);
+	}
 	sm_request(s);
+}
+
+void sm_withhold(struct sterna_session *s)
+{
+	s->sm->withheld++;
+}
+
+void sm_let_go(struct sterna_session *s)
+{
+	if (s->sm == NULL || s->gone)
+		return;
+	s->sm->withheld--;
+	sm_flush(s);
+}
+
+bool sm_stream_gone(struct sterna_session *s, const struct stream *st)
+{
+	if (s->sm == NULL || s->sm->resuming != st)
+		return false;
+	s->sm->resuming = NULL;
+	return true;
 }
 
 /* --- tags --- */
 
-void sm_tag_out(struct sterna_session *s, struct buf *tags)
+/* The newest in the queue, if no stop has held it back or let others go before it. */
+void sm_tag_out(struct sterna_session *s, const struct stanza *st, struct buf *tags)
 {
-	if (s->sm->enabled && s->sm->resumable)
-		buf_addf(tags, "o%lld:%u;", (long long)s->sm->sid, s->sm->out);
+	const struct sm *m = s->sm;
+
+	if (m->resumable && m->count > 0 && m->queue[(m->head + m->count - 1) % m->size].stanza == st)
+		buf_addf(tags, "o%lld:%u;", (long long)m->sid, m->out);
 }
 
 void sm_tag_in(struct ack *a, struct buf *tags)
 {
 	if (a == NULL || ack_sid(a) == 0)
 		return;
-	buf_addf(tags, "i%lld:%u:%u;", (long long)ack_sid(a), ack_h(a), ack_row(a));
+	ack_tagged(a);
+	buf_addf(tags, "i%lld:%u;", (long long)ack_sid(a), ack_h(a));
 }
 
 void sm_keep_in_tags(const char *old, struct buf *tags)

@@ -2,11 +2,12 @@
  * cut and after the death of the process.
  *
  * What is durable: sm_session has a row per resumable session; the archive's rows carry tags (archive.h):
- *   "i<sid>:<h>:<p>"  this was the h-th stanza we took from that session; the one before it with a row was p
- *   "o<sid>:<n>"      it was the n-th stanza we sent to it
- * A sender's row commits together with the recipient's. So after a crash the unbroken chain of i-tags says what
- * was taken, and the o-tags above the client's own count say what it still lacks; stanzas without a row make
- * the row of sm_session be written before the <a/> that covers them.
+ *   "i<sid>:<h>"  this was the h-th stanza we took from that session
+ *   "o<sid>:<n>"  it was the n-th stanza we sent to it
+ * A sender's row commits together with the recipient's. So after a crash the row of sm_session says up to where
+ * all was taken, i-tags without a gap behind it take that further, those behind a gap tell what the client
+ * will repeat, and the o-tags above the client's own count say what it still lacks. A stanza without a row makes
+ * the row of sm_session be written before the <a/> that covers it.
  * Threads: the account's owner. */
 #ifndef STERNA_SM_H
 #define STERNA_SM_H
@@ -41,20 +42,20 @@ typedef void sm_resume_fn(struct stream *st, struct sterna_session *s, const cha
 void sm_resume(struct account *a, struct stream *st, const char *previd, uint32_t h, sm_resume_fn *done);
 /** After <resumed/> was written: send again what the client lacks. */
 void sm_replay(struct sterna_session *s);
+/** That stream has ended. @return true: it was to resume the session, and never did */
+bool sm_stream_gone(struct sterna_session *s, const struct stream *st);
 
 /** A stanza has come in: its number. */
 uint32_t sm_count_in(struct sterna_session *s);
 /** Was this number taken before a crash already? Then it is a repetition of what is stored. */
 bool sm_was_taken(struct sterna_session *s, uint32_t h);
 /** All effects of the h-th stanza are committed (ok), or it will never be known. */
-void sm_committed(struct sterna_session *s, uint32_t h, bool ok);
-/** The h-th stanza gets a row: the number of the one before it that has one. */
-uint32_t sm_link_row(struct sterna_session *s, uint32_t h);
+void sm_committed(struct sterna_session *s, uint32_t h, bool ok, bool has_row);
 /** An <r/> of ours is not answered within limits.sm_ack_time: the connection is as good as lost. */
 bool sm_is_overdue(const struct sterna_session *s);
 /** Ask for an acknowledgement now and then. */
 void sm_request(struct sterna_session *s);
-void sm_committed_now(struct sterna_session *s, uint32_t h);  /**< it had no effects */
+void sm_committed_now(struct sterna_session *s, uint32_t h, bool has_row);  /**< no effects are under way */
 uint32_t sm_sent(const struct sterna_session *s);
 /** The id to resume it with: what <enabled/> said. */
 void sm_id(const struct sterna_session *s, char out[64]);
@@ -64,8 +65,14 @@ bool sm_on_ack(struct sterna_session *s, uint32_t h);
 
 /** A stanza goes out: queued until acknowledged. @return false: over the limit, the session must end */
 bool sm_push(struct sterna_session *s, struct stanza *st, const struct jid *to, int64_t archive_id);
-/** Tags for the archive's row of the stanza just pushed, or just taken. */
-void sm_tag_out(struct sterna_session *s, struct buf *tags);
+/** Write to the stream what is queued and was not written yet; while withheld, nothing. */
+void sm_flush(struct sterna_session *s);
+void sm_withhold(struct sterna_session *s);          /**< its numbers must be committed first … */
+void sm_let_go(struct sterna_session *s);            /**< … and are */
+/** A row older than the session is to be delivered to it: recovery must look that far back. */
+void sm_reach_back(struct sterna_session *s, struct db_batch *b, int64_t id);
+/** Tags for the archive's row of a stanza just sent, or just taken. */
+void sm_tag_out(struct sterna_session *s, const struct stanza *st, struct buf *tags);
 void sm_tag_in(struct ack *a, struct buf *tags);
 void sm_keep_in_tags(const char *old, struct buf *tags);
 

@@ -23,22 +23,23 @@ struct sm {
 	bool stored;                     /* the row of sm_session is committed */
 	bool recovered;                  /* from rows after the death of a process; until resumed */
 	bool back_from_crash;            /* resumed since: others must hear of its presence */
-	uint64_t timeout_us;
+	bool loading;                    /* its rows are being read: nothing of it may be stored or ended yet */
+	uint64_t timeout_us, left_us;    /* left_us: of the time to resume it, when it was loaded */
 	struct timer expiry;             /* while detached */
 	/* in */
 	uint32_t h_in;                   /* taken */
 	uint32_t h_committed;            /* all effects up to here are committed */
 	uint32_t h_durable;              /* and that could be told after a crash */
-	uint32_t h_row;                  /* the newest that has a row: the chain's link */
 	uint32_t asked;                  /* <r/> waits for this number */
 	bool asking, broken;             /* broken: an outcome is not known; no ack beyond it */
 	bool saving, save_again;
-	struct { uint32_t h; bool done; } *pending; /* not committed yet, in order */
+	struct { uint32_t h; bool done, row; } *pending; /* not committed yet, in order */
 	size_t pending_count, pending_size;
 	uint32_t *taken;                 /* numbers above h_in whose rows survived a crash */
 	size_t taken_count;
 	/* out */
-	uint32_t out, acked;
+	uint32_t out, acked, written;    /* written: to the stream */
+	unsigned withheld;
 	struct sm_entry *queue;          /* a ring */
 	size_t head, count, size;
 	size_t bytes;

@@ -116,6 +116,7 @@ static void announce(struct sterna_session *s)
 
 	stream_send_elem(s->stream, sm_enabled_elem(s, a));
 	arena_free(&a);
+	sm_flush(s);
 }
 
 /* --- storing --- */
@@ -156,7 +157,7 @@ void sm_store(struct sterna_session *s)
 	struct sm *m = s->sm;
 	struct worker *w = s->account->worker;
 
-	if (!m->resumable)
+	if (!m->resumable || m->loading)
 		return;
 	if (m->saving) {
 		m->save_again = true;
@@ -246,11 +247,28 @@ static struct sterna_session *find(struct account *a, const char *previd)
 	return NULL;
 }
 
-/* After a crash: what the client has not seen is numbered on from what it has, and the rows say so. */
+struct renumbering {
+	struct sterna_session *session;
+};
+
+static void on_renumbered(void *arg, enum sterna_result rc, const struct db_rows *rows)
+{
+	struct renumbering *v = arg;
+
+	(void)rc;
+	(void)rows;
+	sm_let_go(v->session);
+	session_unref(&v->session);
+	free(v);
+}
+
+/* After a crash: what the client has not seen is numbered on from what it has, and the rows say so before it is
+ * sent: else another crash would count it as not seen. */
 static void renumber(struct sterna_session *s, uint32_t h)
 {
 	struct sm *m = s->sm;
 	struct db_batch *b = db_batch_new(s->account->worker->db);
+	struct renumbering *v;
 
 	while (m->count > 0 && (int32_t)(sm_at(m, 0)->number - h) <= 0)
 		sm_drop_acked(m, m->acked + 1); /* one */
@@ -267,12 +285,30 @@ static void renumber(struct sterna_session *s, uint32_t h)
 	}
 	m->acked = h;
 	m->out = h + (uint32_t)m->count;
+	m->written = h;
 	m->back_from_crash = true;
 	m->recovered = false;
-	if (db_batch_count(b) > 0)
-		db_batch_commit(&b, NULL, NULL);
-	else
+	if (db_batch_count(b) == 0) {
 		db_batch_drop(&b);
+		return;
+	}
+	v = xalloc(sizeof *v);
+	v->session = session_ref(s);
+	sm_withhold(s);
+	db_batch_commit(&b, on_renumbered, v);
+}
+
+void sm_reach_back(struct sterna_session *s, struct db_batch *b, int64_t id)
+{
+	static const struct db_stmt lower = {
+		.name = "sm_reach_back", .params = "ii", .sql = "UPDATE sm_session SET position = $2 WHERE sid = $1",
+	};
+	struct sm *m = s->sm;
+
+	if (!m->resumable || id > m->position)
+		return;
+	m->position = id - 1;
+	db_batch_add(b, &lower, (const struct db_value[]){ DB_INT(m->sid), DB_INT(m->position) });
 }
 
 void sm_resume(struct account *a, struct stream *st, const char *previd, uint32_t h, sm_resume_fn *done)
@@ -285,7 +321,8 @@ void sm_resume(struct account *a, struct stream *st, const char *previd, uint32_
 	}
 	struct sm *m = s->sm;
 
-	if (h - m->acked > m->out - m->acked) {
+	/* Of a recovered session we do not know what was written: presence and answers had no rows. */
+	if (h - m->acked > (m->recovered ? m->out : m->written) - m->acked) {
 		done(st, NULL, "item-not-found", m->h_committed);
 		return;
 	}
@@ -311,23 +348,15 @@ struct loading {
 };
 
 /* One tag of a row that concerns this session: updates the chain or the queue. */
-static void take_tag(struct sterna_session *s, const char *tag, const struct db_rows *rows, size_t row, bool *broken)
+static void take_tag(struct sterna_session *s, const char *tag, const struct db_rows *rows, size_t row)
 {
 	struct sm *m = s->sm;
 	long long sid;
-	unsigned n, prev;
+	unsigned n;
 
-	if (sscanf(tag, "i%lld:%u:%u", &sid, &n, &prev) == 3 && sid == m->sid) {
+	if (sscanf(tag, "i%lld:%u", &sid, &n) == 2 && sid == m->sid) {
 		if ((int32_t)(n - m->h_in) <= 0)
 			return;
-		if (!*broken && (int32_t)(prev - m->h_in) <= 0) {
-			m->h_in = m->h_committed = m->h_durable = m->h_row = n;
-			return;
-		}
-		/* A link is missing: what it was the client sends again, and this one is known then. */
-		if (!*broken)
-			m->h_in = m->h_committed = m->h_durable = prev - 1;
-		*broken = true;
 		m->taken = xrealloc(m->taken, (m->taken_count + 1) * sizeof *m->taken);
 		m->taken[m->taken_count++] = n;
 	} else if (sscanf(tag, "o%lld:%u", &sid, &n) == 2 && sid == m->sid && (int32_t)(n - m->acked) > 0) {
@@ -349,6 +378,28 @@ static void take_tag(struct sterna_session *s, const char *tag, const struct db_
 	}
 }
 
+/* Up to the first that is missing all was taken. What was missing the client sends again; what is behind it and
+ * has a row is known then, by its number. */
+static int by_number(const void *a, const void *b)
+{
+	const int32_t d = (int32_t)(*(const uint32_t *)a - *(const uint32_t *)b);
+
+	return (d > 0) - (d < 0);
+}
+
+static void advance(struct sm *m)
+{
+	/* Rows need not be in the order of the numbers. */
+	if (m->taken_count > 0)
+		qsort(m->taken, m->taken_count, sizeof *m->taken, by_number);
+	for (size_t i = 0; i < m->taken_count; i++)
+		if (m->taken[i] == m->h_in + 1)
+			m->h_in++;
+	m->h_committed = m->h_durable = m->h_in;
+}
+
+enum { BEYOND = 1 << 24 };
+
 /* By number: what was fetched from offline storage went out later than its id says. What comes now, before
  * the client is back, gets numbers beyond all that it can have seen. */
 static void order(struct sm *m)
@@ -361,7 +412,7 @@ static void order(struct sm *m)
 			*sm_at(m, j) = *sm_at(m, j - 1);
 		*sm_at(m, j) = e;
 	}
-	m->out = (m->count > 0 ? sm_at(m, m->count - 1)->number : m->acked) + 0x20000000u;
+	m->out = (m->count > 0 ? sm_at(m, m->count - 1)->number : m->acked) + BEYOND;
 }
 
 static void on_rows(void *arg, enum sterna_result rc, const struct db_rows *rows)
@@ -370,20 +421,21 @@ static void on_rows(void *arg, enum sterna_result rc, const struct db_rows *rows
 	struct account *a = l->account;
 
 	for (struct sterna_session *s = a->sessions; rc == STERNA_OK && s != NULL; s = s->next) {
-		bool broken = false;
-
 		if (!s->sm->recovered)
 			continue;
 		for (size_t row = 0; row < db_rows_count(rows); row++) {
 			const char *tags = db_str(rows, row, 1, NULL);
 
 			while (tags != NULL && *tags != '\0') {
-				take_tag(s, tags, rows, row, &broken);
+				take_tag(s, tags, rows, row);
 				tags += strcspn(tags, ";");
 				tags += *tags == ';';
 			}
 		}
+		advance(s->sm);
 		order(s->sm);
+		s->sm->loading = false;
+		timer_set(&s->sm->expiry, s->sm->left_us);
 	}
 	l->done(a, rc == STERNA_OK);
 	free(l);
@@ -413,7 +465,8 @@ static void restore(struct account *a, const struct db_rows *rows, size_t row)
 	m->resumable = m->enabled = m->announced = m->stored = m->recovered = true;
 	set_state(s, db_str(rows, row, 6, NULL));
 	/* It was connected when the process died: its time runs from now. */
-	timer_set(&m->expiry, expires == 0 ? m->timeout_us : expires > now ? (uint64_t)(expires - now) : 1);
+	m->left_us = expires == 0 ? m->timeout_us : expires > now ? (uint64_t)(expires - now) : 1;
+	m->loading = true;
 }
 
 static void on_sessions(void *arg, enum sterna_result rc, const struct db_rows *rows)

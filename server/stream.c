@@ -194,8 +194,10 @@ void stream_free_now(struct stream *s)
 	timer_cancel(&s->deadline);
 	timer_cancel(&s->thaw);
 	forget_work(s);
-	if (s->session != NULL && s->session->stream == s)
+	if (s->session != NULL && s->session->stream == s) {
 		s->session->stream = NULL; /* the process ends: nobody was told */
+		sm_stream_gone(s->session, s);
+	}
 	session_unref(&s->session);
 	xml_free(&s->xml);
 	net_gone(s);
