@@ -4,6 +4,7 @@ UNIT_LDADD = server/libsterna.la $(CHECK_LIBS)
 UNIT_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS)
 include tests/unit/local.mk
 endif
+include tests/sim/local.mk
 include tests/fuzz/local.mk
 include tests/bench/local.mk
 include tests/demo/local.mk

@@ -1,0 +1,26 @@
+# The simulation: whole servers in one thread, from a seed. The modules are linked in.
+check_LTLIBRARIES = tests/sim/libsim.la
+tests_sim_libsim_la_SOURCES = \
+	tests/sim/sim.h \
+	tests/sim/sim_db.c \
+	tests/sim/sim_loop.c \
+	tests/sim/sim_server.c \
+	tests/sim/sim_transport.c
+tests_sim_libsim_la_CPPFLAGS = $(AM_CPPFLAGS) -DTEST_SQL_DIR='"$(abs_top_srcdir)/sql"'
+tests_sim_libsim_la_LIBADD = server/libsterna.la
+
+check_PROGRAMS += tests/sim/sim
+TESTS += tests/sim/sim
+tests_sim_sim_SOURCES = \
+	tests/sim/sim.c \
+	tests/sim/sim_client.c \
+	tests/sim/sim_client.h \
+	xep/jid_list.c \
+	xep/xep0280_carbons.c \
+	xep/xep0313_mam.c \
+	xep/xep0313_parse.c \
+	xep/xep0313_query.c \
+	xep/xep0334_hints.c \
+	xep/xep0359_stanza_id.c \
+	xep/xep0441_prefs.c
+tests_sim_sim_LDADD = tests/sim/libsim.la

@@ -1,0 +1,83 @@
+/* sim_client.h - a client of the simulation, and the ledgers of what was said: who was promised what. */
+#ifndef STERNA_SIM_CLIENT_H
+#define STERNA_SIM_CLIENT_H
+
+#include "tests/sim/sim.h"
+
+enum { SIM_CLIENTS_MAX = 12, SIM_MESSAGES_MAX = 2000, SIM_RECORDS_MAX = 8000 };
+
+/** One message, however often it is sent. */
+struct sim_message {
+	unsigned from, to;               /* clients */
+	unsigned sends;                  /* how often its stanza was sent */
+	unsigned got;                    /* arrivals at the recipient */
+	unsigned again_ok;               /* arrivals more that are not the server's fault */
+	bool acked;                      /* promised: by <a/>, <resumed/> or <failed/> */
+	bool refused;                    /* an error has come back */
+};
+
+struct sim_record {                      /* an arrival */
+	unsigned message;
+	char id[24];                     /* its stanza-id, "" without */
+	unsigned session;                /* of the recipient, counted */
+	bool again_ok;                   /* the recipient gave up the session in which it came */
+};
+
+struct sim_world;
+
+enum sim_client_state { CLIENT_OFF, CLIENT_HEADER, CLIENT_AUTH, CLIENT_HEADER2, CLIENT_BIND, CLIENT_RESUME, CLIENT_ON };
+
+struct sim_client {
+	struct sim_world *world;
+	unsigned index;
+	char account[40];                /* bare JID */
+	struct sim_conn *conn;
+	struct xml_parser *xml;
+	enum sim_client_state state;
+	bool ended;                      /* the server has said its last */
+	bool enabled;                    /* <enabled/> has come */
+	char sm_id[80];                  /* to resume with; "" none */
+	uint32_t h_in, told, out, acked;   /* told: the last <a/> */
+	unsigned session;
+	int queue[SIM_MESSAGES_MAX];     /* sent and not acknowledged: message, or ITEM_… */
+	size_t queued;
+	bool asked;                      /* <r/> is out */
+	struct sim_record records[SIM_RECORDS_MAX];
+	size_t record_count;
+	unsigned last_from[SIM_CLIENTS_MAX]; /* newest message from each sender, plus one */
+};
+
+enum { ITEM_PRESENCE = -1, ITEM_IQ = -2, ITEM_ROSTER = -3 };
+
+struct sim_world {
+	struct sim sim;
+	struct sim_client clients[SIM_CLIENTS_MAX];
+	unsigned client_count;
+	struct sim_message messages[SIM_MESSAGES_MAX];
+	unsigned message_count;
+	bool quiet;                      /* no more faults: all is to come to its end */
+	bool verbose;
+	bool stanza_ids;                 /* the server gives them */
+	char fault[400];                 /* the first expectation that did not hold */
+	unsigned resumed, bound, lost_sessions, kills; /* what happened */
+};
+
+void world_fault(struct sim_world *w, const char *fmt, ...) STERNA_PRINTF(2, 3);
+void world_say(struct sim_world *w, const char *fmt, ...) STERNA_PRINTF(2, 3);
+
+void client_init(struct sim_world *w, unsigned index, const char *account);
+void client_clear(struct sim_client *c);
+/** Connects and logs in; resume: if it can. */
+void client_connect(struct sim_client *c, bool resume);
+/** Takes at most max bytes of what is in flight to it. @return false: there is nothing */
+bool client_read(struct sim_client *c, size_t max);
+/** A message to another; nothing if it is not bound. */
+void client_send_message(struct sim_client *c, unsigned to);
+void client_send_item(struct sim_client *c, int item);
+void client_ask(struct sim_client *c);           /**< <r/> */
+void client_ack(struct sim_client *c);           /**< <a/> */
+void client_cut(struct sim_client *c, uint64_t noticed_after_us, bool lose);
+void client_close(struct sim_client *c);         /**< in order */
+bool client_is_settled(const struct sim_client *c);
+
+#endif
