@@ -146,7 +146,10 @@ void auth_failed(struct stream *s, const struct auth_profile *p, const char *con
 static void fail(struct stream *s, const char *condition, const char *reason)
 {
 	const struct auth_profile *p = s->auth->profile;
+	const struct sasl *sasl = s->auth->sasl;
 
+	if (sasl != NULL && sasl_username(sasl) != NULL && strcmp(condition, "not-authorized") == 0)
+		net_login_failed(s, sasl_username(sasl));
 	auth_free(&s->auth);
 	auth_failed(s, p, condition, reason);
 }
@@ -285,6 +288,11 @@ static void fetch(struct stream *s)
 
 	if (jid_make(sasl_username(s->auth->sasl), jid_full(s->host->jid), NULL, &j) != STERNA_OK) {
 		step(s, sasl_credentials(s->auth->sasl, STERNA_ENOTFOUND, NULL));
+		return;
+	}
+	if (!net_may_try(s, sasl_username(s->auth->sasl))) {
+		jid_unref(&j);
+		fail(s, "temporary-auth-failure", "too many failed logins to this account");
 		return;
 	}
 	s->auth->ticket->refs++;

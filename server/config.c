@@ -84,7 +84,7 @@ static const struct sterna_option limit_options[] = {
 	STERNA_OPT(M, connects_per_address, "0", NULL, "new connections of one address"),
 	STERNA_OPT(M, logins_per_address, "100/s", NULL, "tries to authenticate from one address; above that they wait"),
 	STERNA_OPT(M, registrations_per_address, "10/h", NULL, "accounts made from one address (XEP-0077)"),
-	STERNA_OPT(M, login_failures_per_account, "30/m", NULL, "failed logins to one account; above that they are refused"),
+	STERNA_OPT(M, login_failures_per_account, "60/m", NULL, "failed logins to one account; above that they are refused"),
 	STERNA_OPT(M, auth_tries, "5", "1..100", "failed tries on one stream"),
 	STERNA_OPT(M, output_high, "1MiB", "64KiB..64MiB", "unsent output above which a connection is not read"),
 	STERNA_OPT(M, output_max, "4MiB", "128KiB..256MiB", "unsent output at which a connection is closed"),

@@ -74,6 +74,34 @@ bool net_may_login(struct stream *s)
 		&n->server->config->limits.logins_per_address, loop_now_us(s->worker->loop), 1, NULL) == STERNA_OK;
 }
 
+/* "login" NUL name@host, cut where it is too long: then a few share a bucket. */
+static size_t account_key(const struct stream *s, const char *local, char key[RATELIMIT_KEY_MAX])
+{
+	memcpy(key, "login", 6);
+	const int n = snprintf(key + 6, RATELIMIT_KEY_MAX - 6, "%s@%s", local, jid_full(s->host->jid));
+
+	return n < RATELIMIT_KEY_MAX - 6 ? 6 + (size_t)n : RATELIMIT_KEY_MAX - 1;
+}
+
+bool net_may_try(struct stream *s, const char *local)
+{
+	struct net *n = s->worker->server->net;
+	char key[RATELIMIT_KEY_MAX];
+
+	return n == NULL || ratelimit_table_has(n->addresses, key, account_key(s, local, key), BEFORE_AUTH,
+		&n->server->config->limits.login_failures_per_account, loop_now_us(s->worker->loop), 1) == STERNA_OK;
+}
+
+void net_login_failed(struct stream *s, const char *local)
+{
+	struct net *n = s->worker->server->net;
+	char key[RATELIMIT_KEY_MAX];
+
+	if (n != NULL)
+		(void)!ratelimit_table_take(n->addresses, key, account_key(s, local, key), BEFORE_AUTH,
+			&n->server->config->limits.login_failures_per_account, loop_now_us(s->worker->loop), 1, NULL);
+}
+
 bool net_may_register(struct stream *s)
 {
 	struct net *n = s->worker->server->net;

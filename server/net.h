@@ -24,6 +24,10 @@ int net_certificate_days(const struct net *n);
 
 /** A login is to be tried from this stream's address: false: too many (limits.logins_per_address). */
 bool net_may_login(struct stream *s);
+/** Too many logins to that account have failed of late (limits.login_failures_per_account), from wherever: false. The
+ *  name is as claimed: one that nobody has is counted like any other. */
+bool net_may_try(struct stream *s, const char *local);
+void net_login_failed(struct stream *s, const char *local);
 /** An account is to be made from there: false: too many were (limits.registrations_per_address). */
 bool net_may_register(struct stream *s);
 /** The stream is authenticated: it counts with those. @return false: too many of them from this address */

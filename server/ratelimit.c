@@ -272,8 +272,8 @@ static void put_back(struct ratelimit_table *t, struct entry *e)
 		link_idle(t, e);
 }
 
-enum sterna_result ratelimit_table_take(struct ratelimit_table *t, const void *key, size_t len, unsigned slot,
-	const struct sterna_rate *rate, uint64_t now_us, uint64_t n, uint64_t *wait_us)
+static enum sterna_result ask(struct ratelimit_table *t, const void *key, size_t len, unsigned slot,
+	const struct sterna_rate *rate, uint64_t now_us, uint64_t n, uint64_t *wait_us, bool take)
 {
 	enum sterna_result rc = STERNA_ELIMIT;
 	uint64_t wait = (uint64_t)rate->per_us;
@@ -289,16 +289,27 @@ enum sterna_result ratelimit_table_take(struct ratelimit_table *t, const void *k
 		if (!e->started[slot])
 			ratelimit_init(&e->bucket[slot], rate, now_us);
 		e->started[slot] = true;
-		if (ratelimit_take(&e->bucket[slot], rate, now_us, n))
+		wait = ratelimit_wait_us(&e->bucket[slot], rate, now_us, n);
+		if (take ? ratelimit_take(&e->bucket[slot], rate, now_us, n) : wait == 0)
 			rc = STERNA_OK;
-		else
-			wait = ratelimit_wait_us(&e->bucket[slot], rate, now_us, n);
 		put_back(t, e);
 	}
 	pthread_mutex_unlock(&t->lock);
 	if (rc != STERNA_OK && wait_us != NULL)
 		*wait_us = wait;
 	return rc;
+}
+
+enum sterna_result ratelimit_table_take(struct ratelimit_table *t, const void *key, size_t len, unsigned slot,
+	const struct sterna_rate *rate, uint64_t now_us, uint64_t n, uint64_t *wait_us)
+{
+	return ask(t, key, len, slot, rate, now_us, n, wait_us, true);
+}
+
+enum sterna_result ratelimit_table_has(struct ratelimit_table *t, const void *key, size_t len, unsigned slot,
+	const struct sterna_rate *rate, uint64_t now_us, uint64_t n)
+{
+	return ask(t, key, len, slot, rate, now_us, n, NULL, false);
 }
 
 enum sterna_result ratelimit_table_hold(struct ratelimit_table *t, const void *key, size_t len, unsigned slot,

@@ -45,6 +45,9 @@ size_t ratelimit_table_count(struct ratelimit_table *t);        /**< a metric */
  *  @return STERNA_ELIMIT not enough, or the table is full of held entries; STERNA_EINVAL no such slot or key */
 enum sterna_result ratelimit_table_take(struct ratelimit_table *t, const void *key, size_t len, unsigned slot,
 	const struct sterna_rate *rate, uint64_t now_us, uint64_t n, uint64_t *wait_us) STERNA_CHECKED;
+/** Would it take them? For what is to be counted when it is known how it ended. @return as above */
+enum sterna_result ratelimit_table_has(struct ratelimit_table *t, const void *key, size_t len, unsigned slot,
+	const struct sterna_rate *rate, uint64_t now_us, uint64_t n) STERNA_CHECKED;
 /** Hold one more, if fewer than max are held. @return as above */
 enum sterna_result ratelimit_table_hold(struct ratelimit_table *t, const void *key, size_t len, unsigned slot,
 	unsigned max, uint64_t now_us) STERNA_CHECKED;

@@ -426,6 +426,8 @@ static void on_checked(void *arg, const struct token_verdict *v)
 	if (v->rc != STERNA_OK) {
 		auth_failed(s, &sasl2, "temporary-auth-failure", "the tokens could not be read");
 	} else if (v->verdict != FAST_NEW && v->verdict != FAST_CURRENT) {
+		if (v->verdict == FAST_DENIED)
+			net_login_failed(s, r->username);
 		auth_failed(s, &sasl2, conditions[v->verdict], reasons[v->verdict]);
 	} else {
 		if (v->due && !r->wants_token && !c2s_is_true(elem_attr(fast, "invalidate"))) {
@@ -451,6 +453,11 @@ static void check_token(struct sasl2 *r, const struct sterna_elem *fast, const s
 	}
 	if (jid_make(message->username, jid_full(s->host->jid), NULL, &owner) != STERNA_OK) {
 		auth_failed(s, &sasl2, "not-authorized", "the name is no JID");
+		return;
+	}
+	if (!net_may_try(s, message->username)) {
+		jid_unref(&owner);
+		auth_failed(s, &sasl2, "temporary-auth-failure", "too many failed logins to this account");
 		return;
 	}
 	r->username = xstrdup(message->username);

@@ -320,3 +320,23 @@ def test_upgrade_that_fails(t):
     check(client.next().tag == '{%s}failure' % NS_SASL2, 'no failure')
     client.authenticate2()
     client.ping('p')
+
+
+@private(limits__login_failures_per_account='3/h')
+@accounts('juliet', 'romeo')
+def test_failures_of_an_account(t):
+    """RFC 6120 §13.11: an account that too many guess at is closed for a while; for one that nobody has it is the same"""
+    def tries(user):
+        seen = []
+        for _ in range(4):
+            client = secured(t)
+            client.user, client.password = user, 'wrong'
+            try:
+                client.authenticate2()
+            except XmppError as error:
+                seen.append(str(error).rpartition(': ')[2])
+        return seen
+    wanted = ['not-authorized'] * 3 + ['temporary-auth-failure']
+    for user in (t.users['juliet'][0], 'nobody'):
+        check(tries(user) == wanted, 'answers to %s' % user)
+    t.login('romeo').ping('p')

@@ -107,6 +107,8 @@ START_TEST(limits_each_key_by_itself)
 
 	for (int i = 0; i < 10; i++)
 		ck_assert_int_eq(ratelimit_table_take(t, "a", 1, 0, &ten, 5, 1, NULL), STERNA_OK);
+	ck_assert_int_eq(ratelimit_table_has(t, "a", 1, 0, &ten, 5, 1), STERNA_ELIMIT);
+	ck_assert_int_eq(ratelimit_table_has(t, "a", 1, 1, &ten, 5, 10), STERNA_OK); /* takes none */
 	ck_assert_int_eq(ratelimit_table_take(t, "a", 1, 0, &ten, 5, 1, &wait), STERNA_ELIMIT);
 	ck_assert_uint_eq(wait, 100000);
 	ck_assert_int_eq(ratelimit_table_take(t, "a", 1, 1, &ten, 5, 1, NULL), STERNA_OK);
