@@ -186,6 +186,7 @@ static struct worker *worker_new(struct server *s, struct loop *l, unsigned inde
 	w->server = s;
 	w->loop = l;
 	w->index = index;
+	w->parsers = xml_pool_new();
 	loop_random(l, keys, sizeof keys);
 	map_init(&w->accounts, keys[0], keys[1]);
 	map_init(&w->lanes, keys[0], keys[1]);
@@ -281,6 +282,7 @@ static void worker_free(struct worker *w)
 		free(c);
 	}
 	registry_unref(&w->registry);
+	xml_pool_free(&w->parsers);
 	loop_free(&w->loop);
 	free(w);
 }

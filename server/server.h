@@ -72,6 +72,9 @@ struct worker {
 	struct map accounts;                     /* bare JID to struct account */
 	struct map lanes;                        /* addresses of services with something under way (lane.h) */
 	struct stream *streams;                  /* doubly linked, all of this worker */
+	struct stream *awake_first, *awake_last; /* those whose XML parser is there, the one heard last first */
+	unsigned awake_count;
+	struct xml_pool *parsers;
 	struct account *idle_first, *idle_last;  /* accounts without sessions or work, longest idle first */
 	size_t idle_count;
 	void **slots;                            /* modules' worker slots, by slot index */

@@ -43,12 +43,32 @@ struct xml_parser *xml_new(const struct xml_handler *h, void *arg, const struct 
 	return p;
 }
 
+void xml_use_pool(struct xml_parser *p, struct xml_pool *pool)
+{
+	p->pool = pool;
+}
+
+struct xml_pool *xml_pool_new(void)
+{
+	return xalloc(sizeof(struct xml_pool));
+}
+
+void xml_pool_free(struct xml_pool **pool)
+{
+	for (struct xml_engine *e = *pool != NULL ? (*pool)->free : NULL, *next; e != NULL; e = next) {
+		next = e->next;
+		xml_engine_free(e);
+	}
+	free(*pool);
+	*pool = NULL;
+}
+
 /* All but what xml_new() was told. */
 static void clear(struct xml_parser *p)
 {
 	const struct xml_parser kept = *p;
 
-	xml_tree_drop_expat(p);
+	xml_tree_drop_engine(p);
 	buf_release(&p->in);
 	buf_release(&p->text);
 	buf_release(&p->decls);
@@ -57,7 +77,7 @@ static void clear(struct xml_parser *p)
 	if (p->into == NULL)
 		arena_free(&p->arena);
 	*p = (struct xml_parser){ .handler = kept.handler, .arg = kept.arg, .limits = kept.limits,
-		.content_ns = kept.content_ns };
+		.content_ns = kept.content_ns, .pool = kept.pool };
 	xml_scan_init(&p->scan);
 }
 
@@ -128,8 +148,8 @@ static void deliver(struct xml_parser *p, enum scan_event event, bool is_root)
 		if (p->handler->close != NULL)
 			p->handler->close(p->arg);
 	}
-	if (event == SCAN_ELEMENT && p->account.used > EXPAT_KEEP)
-		xml_tree_drop_expat(p);
+	if (event == SCAN_ELEMENT && p->engine != NULL && p->engine->account.used > EXPAT_KEEP)
+		xml_tree_drop_engine(p);
 	if (event == SCAN_ELEMENT && p->text.size > BUF_KEEP)
 		buf_release(&p->text);
 }
@@ -261,15 +281,16 @@ size_t xml_kept(const struct xml_parser *p)
 void xml_set_limits(struct xml_parser *p, const struct xml_limits *limits)
 {
 	p->limits = limits;
-	p->account.limit = xml_tree_budget(limits);
+	if (p->engine != NULL)
+		p->engine->account.limit = xml_tree_budget(limits);
 }
 
 bool xml_sleep(struct xml_parser *p)
 {
 	if (p->error != XML_OK || p->in_call || p->root_tag == NULL || p->closed || p->at != NULL ||
-			buf_len(&p->in) > 0 || !xml_scan_is_between(&p->scan) || p->expat == NULL)
+			buf_len(&p->in) > 0 || !xml_scan_is_between(&p->scan) || p->engine == NULL)
 		return false;
-	xml_tree_drop_expat(p);
+	xml_tree_drop_engine(p);
 	buf_release(&p->in);
 	buf_release(&p->text);
 	return true;
@@ -282,7 +303,7 @@ const char *xml_error_text(const struct xml_parser *p)
 
 size_t xml_memory(const struct xml_parser *p)
 {
-	size_t n = sizeof *p + p->account.used + p->in.size + p->text.size + p->decls.size;
+	size_t n = sizeof *p + (p->engine != NULL ? p->engine->account.used : 0) + p->in.size + p->text.size + p->decls.size;
 
 	if (p->root_tag != NULL)
 		n += strlen(p->root_tag) + 1;

@@ -65,6 +65,12 @@ void xml_set_limits(struct xml_parser *p, const struct xml_limits *limits);
 /** Idle: gives expat's memory back if we are between stanzas and the stream is open; it is re-created,
  *  with the root's namespaces, when bytes come. Returns true if memory was freed. */
 bool xml_sleep(struct xml_parser *p);
+/** Parsers that sleep leave expat's memory to those that wake up, of the same pool: one per thread. The pool must
+ *  outlive its parsers, or be taken from them (NULL). */
+struct xml_pool;
+struct xml_pool *xml_pool_new(void);
+void xml_pool_free(struct xml_pool **pool);
+void xml_use_pool(struct xml_parser *p, struct xml_pool *pool);
 const char *xml_error_text(const struct xml_parser *p); /**< for the log and the error's text; static or p's */
 size_t xml_memory(const struct xml_parser *p);          /**< bytes held, expat's included */
 void xml_free(struct xml_parser **p);

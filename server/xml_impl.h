@@ -9,13 +9,26 @@ struct xml_account {             /* the memory of one expat parser */
 	size_t used, limit;
 };
 
+/* An expat parser with its account: it serves one xml_parser after the other. */
+struct xml_engine {
+	XML_Parser expat;
+	struct xml_account account;
+	unsigned long salt;
+	struct xml_engine *next;     /* in the pool */
+};
+
+struct xml_pool {
+	struct xml_engine *free;
+	unsigned count;
+};
+
 struct xml_parser {
 	const struct xml_handler *handler;
 	void *arg;
 	const struct xml_limits *limits;
 	char *content_ns;            /* or NULL */
-	XML_Parser expat;            /* NULL: nothing parsed yet, or asleep */
-	struct xml_account account;
+	struct xml_engine *engine;   /* NULL: nothing parsed yet, or asleep */
+	struct xml_pool *pool;       /* where it comes from and goes to; NULL: made and freed */
 	struct xml_scan scan;
 	struct buf in;               /* the scanner's window, when it outlives a call */
 	struct buf text;             /* character data of the text node in the making */
@@ -41,7 +54,8 @@ struct xml_parser {
 void xml_fail(struct xml_parser *p, enum xml_error error, const char *text);
 /** Give bytes to expat, which is made or woken first. Trees come out in .ready. */
 void xml_tree_feed(struct xml_parser *p, const char *bytes, size_t len);
-void xml_tree_drop_expat(struct xml_parser *p);
+void xml_tree_drop_engine(struct xml_parser *p);
+void xml_engine_free(struct xml_engine *e);
 size_t xml_tree_budget(const struct xml_limits *limits); /**< bytes that expat may hold */
 
 #endif

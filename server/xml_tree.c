@@ -14,6 +14,8 @@ enum {
 	ARENA_FIRST = 960,           /* with the allocator's and the arena's own bytes: 1 KiB */
 	EXPAT_BASE = 65536,
 	EXPAT_PER_BYTE = 8,
+	POOL_MAX = 32,          /* idle engines kept, of at most so many bytes */
+	POOL_BYTES = 32768,
 };
 
 size_t xml_tree_budget(const struct xml_limits *limits)
@@ -72,7 +74,7 @@ void xml_fail(struct xml_parser *p, enum xml_error error, const char *text)
 	p->error = error;
 	p->error_text = text;
 	if (p->parsing)
-		XML_StopParser(p->expat, XML_FALSE);
+		XML_StopParser(p->engine->expat, XML_FALSE);
 }
 
 struct name {
@@ -366,53 +368,81 @@ static void parse(struct xml_parser *p, const char *bytes, size_t len)
 {
 	struct xml_account *const outer = current;
 
-	current = &p->account;
+	current = &p->engine->account;
 	p->parsing = true;
-	const enum XML_Status status = XML_Parse(p->expat, bytes, (int)len, 0);
+	const enum XML_Status status = XML_Parse(p->engine->expat, bytes, (int)len, 0);
 
 	p->parsing = false;
 	current = outer;
 	if (status != XML_STATUS_OK && p->error == XML_OK) {
-		const enum XML_Error code = XML_GetErrorCode(p->expat);
+		const enum XML_Error code = XML_GetErrorCode(p->engine->expat);
 
 		xml_fail(p, error_of(code), code == XML_ERROR_NO_MEMORY ? "too much memory" : XML_ErrorString(code));
 	}
 }
 
-static bool make_expat(struct xml_parser *p)
+/* Handlers and settings of a parser that is new, or reset. */
+static void prepare(struct xml_parser *p)
+{
+	const XML_Parser expat = p->engine->expat;
+
+	XML_SetHashSalt(expat, p->engine->salt);
+#ifdef HAVE_XML_SETREPARSEDEFERRALENABLED
+	XML_SetReparseDeferralEnabled(expat, XML_FALSE); /* the scanner hands over whole tags only */
+#endif
+	XML_SetUserData(expat, p);
+	XML_SetParamEntityParsing(expat, XML_PARAM_ENTITY_PARSING_NEVER);
+	XML_SetElementHandler(expat, on_start, on_end);
+	XML_SetCharacterDataHandler(expat, on_text);
+	XML_SetStartNamespaceDeclHandler(expat, on_namespace);
+	XML_SetXmlDeclHandler(expat, on_declaration);
+	XML_SetStartDoctypeDeclHandler(expat, on_doctype);
+	XML_SetEntityDeclHandler(expat, on_entity);
+	XML_SetCommentHandler(expat, on_comment);
+	XML_SetProcessingInstructionHandler(expat, on_instruction);
+	XML_SetSkippedEntityHandler(expat, on_skipped);
+}
+
+static struct xml_engine *make_engine(const struct xml_limits *limits)
 {
 	static const XML_Memory_Handling_Suite counting = { count_malloc, count_realloc, count_free };
 	static const char separator[] = { SEPARATOR, '\0' };
 	struct xml_account *const outer = current;
 	unsigned long salt;
 
-	if (getrandom(&salt, sizeof salt, 0) != (ssize_t)sizeof salt) {
-		xml_fail(p, XML_TOO_BIG, "no random numbers");
-		return false;
-	}
-	current = &p->account;
-	p->account.limit = xml_tree_budget(p->limits);
-	p->expat = XML_ParserCreate_MM("UTF-8", &counting, separator);
+	if (getrandom(&salt, sizeof salt, 0) != (ssize_t)sizeof salt)
+		return NULL;
+	struct xml_engine *e = xalloc(sizeof *e);
+
+	e->salt = salt | 1; /* 0 would mean: none given */
+	e->account.limit = xml_tree_budget(limits);
+	current = &e->account;
+	e->expat = XML_ParserCreate_MM("UTF-8", &counting, separator);
 	current = outer;
-	if (p->expat == NULL) {
+	if (e->expat == NULL) {
+		free(e);
+		return NULL;
+	}
+	return e;
+}
+
+static bool take_engine(struct xml_parser *p)
+{
+	struct xml_engine *e = p->pool != NULL ? p->pool->free : NULL;
+
+	if (e != NULL) {
+		p->pool->free = e->next;
+		p->pool->count--;
+		e->account.limit = xml_tree_budget(p->limits);
+	} else {
+		e = make_engine(p->limits);
+	}
+	if (e == NULL) {
 		xml_fail(p, XML_TOO_BIG, "no memory for a parser");
 		return false;
 	}
-	XML_SetHashSalt(p->expat, salt | 1); /* 0 would mean: none given */
-#ifdef HAVE_XML_SETREPARSEDEFERRALENABLED
-	XML_SetReparseDeferralEnabled(p->expat, XML_FALSE); /* the scanner hands over whole tags only */
-#endif
-	XML_SetUserData(p->expat, p);
-	XML_SetParamEntityParsing(p->expat, XML_PARAM_ENTITY_PARSING_NEVER);
-	XML_SetElementHandler(p->expat, on_start, on_end);
-	XML_SetCharacterDataHandler(p->expat, on_text);
-	XML_SetStartNamespaceDeclHandler(p->expat, on_namespace);
-	XML_SetXmlDeclHandler(p->expat, on_declaration);
-	XML_SetStartDoctypeDeclHandler(p->expat, on_doctype);
-	XML_SetEntityDeclHandler(p->expat, on_entity);
-	XML_SetCommentHandler(p->expat, on_comment);
-	XML_SetProcessingInstructionHandler(p->expat, on_instruction);
-	XML_SetSkippedEntityHandler(p->expat, on_skipped);
+	p->engine = e;
+	prepare(p);
 	return true;
 }
 
@@ -420,8 +450,8 @@ void xml_tree_feed(struct xml_parser *p, const char *bytes, size_t len)
 {
 	if (len == 0 || p->error != XML_OK)
 		return;
-	if (p->expat == NULL) {
-		if (!make_expat(p))
+	if (p->engine == NULL) {
+		if (!take_engine(p))
 			return;
 		if (p->root_tag != NULL) {
 			p->waking = true;
@@ -434,9 +464,37 @@ void xml_tree_feed(struct xml_parser *p, const char *bytes, size_t len)
 	parse(p, bytes, len);
 }
 
-void xml_tree_drop_expat(struct xml_parser *p)
+void xml_engine_free(struct xml_engine *e)
 {
-	if (p->expat != NULL)
-		XML_ParserFree(p->expat);
-	p->expat = NULL;
+	XML_ParserFree(e->expat);
+	free(e);
+}
+
+/* What is kept has parsed nothing wrong, and is small. */
+static bool may_keep(const struct xml_parser *p)
+{
+	return p->pool != NULL && p->pool->count < POOL_MAX && p->error == XML_OK && p->engine->account.used <= POOL_BYTES;
+}
+
+void xml_tree_drop_engine(struct xml_parser *p)
+{
+	struct xml_engine *e = p->engine;
+	struct xml_account *const outer = current;
+	bool kept = false;
+
+	if (e == NULL)
+		return;
+	if (may_keep(p)) {
+		current = &e->account;
+		kept = XML_ParserReset(e->expat, "UTF-8") == XML_TRUE;
+		current = outer;
+	}
+	if (kept) {
+		e->next = p->pool->free;
+		p->pool->free = e;
+		p->pool->count++;
+	} else {
+		xml_engine_free(e);
+	}
+	p->engine = NULL;
 }
