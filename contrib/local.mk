@@ -80,3 +80,8 @@ EXTRA_DIST += \
 	contrib/systemd/sterna.sysusers.in \
 	contrib/systemd/sterna.tmpfiles.in \
 	docs
+
+# Manual pages, and what the shell offers.
+dist_man_MANS = docs/man/sternactl.1 docs/man/sternad.8 docs/man/sterna.yaml.5
+bashcompletiondir = $(datadir)/bash-completion/completions
+dist_bashcompletion_DATA = contrib/completion/sternactl.bash

@@ -37,4 +37,9 @@ noinst_PROGRAMS += tests/fuzz/fuzz_sasl
 tests_fuzz_fuzz_sasl_SOURCES = tests/fuzz/fuzz_sasl.c
 tests_fuzz_fuzz_sasl_LDADD = $(FUZZ_LDADD)
 tests_fuzz_fuzz_sasl_LDFLAGS = $(FUZZ_LINKFLAGS)
+
+noinst_PROGRAMS += tests/fuzz/fuzz_pie
+tests_fuzz_fuzz_pie_SOURCES = tests/fuzz/fuzz_pie.c
+tests_fuzz_fuzz_pie_LDADD = $(FUZZ_LDADD)
+tests_fuzz_fuzz_pie_LDFLAGS = $(FUZZ_LINKFLAGS)
 endif
