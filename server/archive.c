@@ -15,6 +15,10 @@ const struct db_stmt archive_insert = {
 	.sql = "INSERT INTO archive (owner, id, peer, resource, flags, kind, sm, origin_id, stanza) "
 	       "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (owner, id) DO NOTHING",
 };
+const struct db_stmt archive_extent = {
+	.name = "archive_extent", .params = "t", .columns = "ii",
+	.sql = "SELECT min(id), max(id) FROM archive WHERE owner = $1 AND (flags & 1) <> 0",
+};
 const struct db_stmt offline_count = {
 	.name = "offline_count", .params = "t", .columns = "i",
 	.sql = "SELECT count(*) FROM archive WHERE owner = $1 AND (flags & 2) <> 0",
@@ -71,12 +75,16 @@ static void add_row(struct db_batch *b, const struct archive_row *r)
 
 static struct archive_row row_of(struct sterna_call *c, int64_t flags, const struct jid *peer, struct buf *text)
 {
+	const int64_t id = archive_id(c);
+
+	if ((flags & ARCHIVE_SHOWN) != 0)
+		c->account->newest_shown = id;
 	stanza_write_stored(text, c->stanza);
 	return (struct archive_row){
 		.owner_bare = jid_bare(c->account->jid), .peer_bare = jid_bare(peer), .resource = jid_resource(peer),
 		.tags = buf_len(&c->sm_tags) > 0 ? buf_data(&c->sm_tags) : NULL, .tags_len = buf_len(&c->sm_tags),
 		.origin = origin_id(c->stanza), .text = buf_data(text), .text_len = buf_len(text),
-		.id = archive_id(c), .flags = flags, .kind = c->stanza->type };
+		.id = id, .flags = flags, .kind = c->stanza->type };
 }
 
 static void put(struct sterna_call *c, int64_t flags, const struct jid *peer)

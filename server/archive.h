@@ -32,5 +32,6 @@ void offline_forget(struct sterna_session *s);
 void archive_mark_offline(struct db_batch *b, const char *owner, int64_t id);
 
 extern const struct db_stmt archive_insert, offline_count;
+extern const struct db_stmt archive_extent; /**< of what is shown to $1: first and last id, NULL if there is nothing */
 
 #endif

@@ -21,6 +21,11 @@ static bool has_module(const struct worker *w, const char *name)
 	return false;
 }
 
+bool bind2_has_archive(const struct worker *w)
+{
+	return has_module(w, "mam");
+}
+
 void bind2_features(struct stream *s, struct arena *a, struct sterna_elem *inline_)
 {
 	struct sterna_elem *list = elem_add(a, elem_add(a, inline_, "bind", NS_BIND2), "inline", NS_BIND2);
@@ -82,7 +87,7 @@ static void set_up(struct worker *w, struct sterna_session *session, const struc
 	if (elem_child(bind, "inactive", NS_CSI) != NULL && has_module(w, "csi"))
 		sterna_keep(NULL, session, "csi", "inactive");
 	/* What waits offline it reads from the archive. */
-	if (has_module(w, "mam"))
+	if (bind2_has_archive(w))
 		session->caught_up = true;
 }
 

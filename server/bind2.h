@@ -18,6 +18,9 @@ void bind2_features(struct stream *s, struct arena *a, struct sterna_elem *inlin
 enum sterna_result bind2(struct stream *s, struct account *acc, struct arena *a, const struct sterna_elem *bind,
 	struct sterna_elem **out) STERNA_CHECKED;
 
+/** Is there an archive (XEP-0313) that tells a client what it missed? */
+bool bind2_has_archive(const struct worker *w);
+
 /** The part of a resource that stays the same for a user agent and says nothing about it. */
 #define BIND2_STABLE_SIZE 17
 void bind2_stable(const void *secret, size_t secret_len, const char *bare, const char *agent_id,

@@ -1,10 +1,11 @@
 /* sasl2.c - XEP-0388 on the wire: a request is remembered, proven by auth.c or a token, and then done: tasks, a new
  * token, resumption, binding; one <success/> tells of all. */
 #include "server/sasl2.h"
-#include <openssl/crypto.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include "server/account.h"
+#include "server/archive.h"
 #include "server/auth.h"
 #include "server/base64.h"
 #include "server/bind2.h"
@@ -17,6 +18,8 @@
 #include "server/token.h"
 #include "server/upgrade.h"
 #include "server/user_impl.h"
+
+#define NS_MAM "urn:xmpp:mam:2"
 
 enum { AGENT_TEXT_MAX = 256 };
 
@@ -34,7 +37,8 @@ struct sasl2 {
 	enum fast_mech token_mech;       /* of the new token */
 	bool wants_token;
 	unsigned upgrades;               /* still to be done: 1u << enum scram_hash */
-	bool in_task;
+	bool in_task, has_extent;
+	int64_t archive_first, archive_last; /* ids, 0: it is empty; if has_extent */
 	struct upgrade upgrade;
 	struct credential upgraded;
 };
@@ -203,20 +207,42 @@ static void on_enabled(struct sterna_session *session)
 	finish_bound(r);
 }
 
-static void bind_or_not(struct sasl2 *r)
+static void add_end(struct arena *a, struct sterna_elem *metadata, const char *name, int64_t id)
+{
+	struct sterna_elem *e = elem_add(a, metadata, name, NS_MAM);
+	char text[32], stamp[DATETIME_SIZE];
+
+	snprintf(text, sizeof text, "%" PRId64, id);
+	elem_set_attr(a, e, "id", text);
+	elem_set_attr(a, e, "timestamp", datetime_format_us(id_time_us(id), stamp));
+}
+
+/* The archive as it is when the resource is bound: what has come in since the read is known here. */
+static void add_metadata(struct sasl2 *r, struct sterna_elem *bound)
+{
+	const int64_t newest = r->account->newest_shown;
+
+	if (!r->has_extent || (r->archive_first == 0 && newest != 0))
+		return; /* not known, so that the client asks */
+	struct sterna_elem *metadata = elem_add(r->arena, bound, "metadata", NS_MAM);
+
+	if (r->archive_first == 0)
+		return;
+	add_end(r->arena, metadata, "start", r->archive_first);
+	add_end(r->arena, metadata, "end", newest > r->archive_last ? newest : r->archive_last);
+}
+
+static void bind_now(struct sasl2 *r)
 {
 	const struct sterna_elem *bind = elem_child(r->request, "bind", NS_BIND2), *enable;
 	struct sterna_elem *bound = NULL, *failed;
 
-	if (bind == NULL) {
-		finish(r, false);
-		return;
-	}
 	if (bind2(r->stream, r->account, r->arena, bind, &bound) != STERNA_OK) {
 		stream_error(r->stream, "resource-constraint", "too many sessions");
 		return;
 	}
 	elem_append(r->success, bound);
+	add_metadata(r, bound);
 	enable = elem_child(bind, "enable", NS_SM);
 	if (enable == NULL) {
 		finish_bound(r);
@@ -227,6 +253,33 @@ static void bind_or_not(struct sasl2 *r)
 		elem_append(bound, failed);
 		finish_bound(r);
 	}
+}
+
+static void on_extent(void *arg, enum sterna_result rc, const struct db_rows *rows)
+{
+	struct sasl2 *r = arg;
+
+	if (rc == STERNA_OK && db_rows_count(rows) > 0) {
+		r->has_extent = true;
+		r->archive_first = db_int(rows, 0, 0);
+		r->archive_last = db_int(rows, 0, 1);
+	}
+	if (r->stream != NULL)
+		bind_now(r);
+	unref(r);
+}
+
+static void bind_or_not(struct sasl2 *r)
+{
+	struct stream *s = r->stream;
+
+	if (elem_child(r->request, "bind", NS_BIND2) == NULL)
+		finish(r, false);
+	else if (r->account->anonymous || !bind2_has_archive(s->worker))
+		bind_now(r);
+	else
+		db_read(s->worker->db, &archive_extent, (const struct db_value[]){ db_text(jid_bare(s->jid)) }, on_extent,
+			hold(r));
 }
 
 static void on_resumed(struct stream *s, struct sterna_session *session, const char *condition, uint32_t h)

@@ -340,3 +340,34 @@ def test_failures_of_an_account(t):
     for user in (t.users['juliet'][0], 'nobody'):
         check(tries(user) == wanted, 'answers to %s' % user)
     t.login('romeo').ping('p')
+
+
+@accounts('juliet', 'romeo')
+def test_archive_metadata(t):
+    """XEP-0386 §3.2: the bound resource is told where the archive begins and ends, and what waits is left to it"""
+    def bound():
+        client = secured(t)
+        success = client.authenticate2()
+        return client, success.find('{urn:xmpp:bind:0}bound/{urn:xmpp:mam:2}metadata')
+    metadata = bound()[1]
+    if metadata is None:
+        t.skip('there is no archive')
+    check(len(metadata) == 0, 'an archive before the first message')
+    romeo = t.login('romeo')
+    ids = []
+    for n in range(2):
+        romeo.send("<message to='%s' type='chat' id='m%d'><body>x</body></message>" % (t.bare('juliet'), n))
+    romeo.ping('p')
+    client, metadata = bound()
+    ends = [e.get('id') for e in metadata]
+    check([e.tag.rpartition('}')[2] for e in metadata] == ['start', 'end'] and int(ends[0]) < int(ends[1]), 'ends %s' % ends)
+    client.send("<presence/><iq type='set' id='q'><query xmlns='urn:xmpp:mam:2'/></iq>")
+    while True:
+        elem = client.stanza()
+        if elem.get('id') == 'q':
+            break
+        result = elem.find('{urn:xmpp:mam:2}result')
+        check(result is not None or not elem.tag.endswith('}message'), 'sent from offline storage')
+        if result is not None:
+            ids.append(result.get('id'))
+    check(ids == ends, 'archive %s, told %s' % (ids, ends))
