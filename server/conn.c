@@ -51,7 +51,7 @@ struct conn {
 	struct ip ip;
 	enum sterna_result why;
 	uint8_t state, want;         /* want: IO_READ or IO_WRITE, for the handshake */
-	bool direct, reading, blocked, drained, read_wants_write, kick, shut, told, detached, turn_end_due;
+	bool direct, reading, blocked, drained, read_wants_write, more, kick, shut, told, detached, turn_end_due;
 };
 
 const struct conn_limits conn_limits_default = {
@@ -100,7 +100,7 @@ static void update_watch(struct conn *c)
 		events = IO_READ;
 		break;
 	case OPEN:
-		events = blocked | (c->reading ? IO_READ : 0u) | (c->reading && c->read_wants_write ? IO_WRITE : 0u);
+		events = blocked | (c->reading ? IO_READ : 0u) | (c->reading && (c->read_wants_write || c->more) ? IO_WRITE : 0u);
 		break;
 	case STARTTLS:
 		events = blocked;
@@ -242,20 +242,37 @@ static ssize_t write_some(struct conn *c, const char *bytes, size_t len)
 	return n > 0 ? n : 0;
 }
 
+/* For what OpenSSL has read ahead nobody would wake us. */
+static void kick_if_pending(struct conn *c)
+{
+	if (!c->reading || c->state != OPEN || c->ssl == NULL || SSL_has_pending(c->ssl) == 0)
+		return;
+	c->kick = true;
+	loop_defer(c->t.loop, &c->t.flush_task);
+}
+
 /* --- input --- */
 
 static enum outcome read_in(struct conn *c)
 {
 	char bytes[RECORD]; /* as large as a record: nothing decrypted is left inside OpenSSL */
 	size_t credit = c->limits->read_credit;
+	unsigned empty = 0;
 
+	c->more = false;
 	for (unsigned i = 0; i < READS_PER_TURN && c->state == OPEN && c->reading && credit > 0; i++) {
 		const ssize_t n = read_some(c, bytes, sizeof bytes);
 
-		if (n <= 0) {
+		if (n < 0)
+			return FAILED;
+		if (n == 0) {
+			/* After a record that was no data others may be there; or a part of one. */
+			if (c->ssl != NULL && SSL_has_pending(c->ssl) != 0 && empty++ == 0)
+				continue;
 			update_watch(c);
-			return n < 0 ? FAILED : GO_ON;
+			return GO_ON;
 		}
+		empty = 0;
 		const bool was_tls = c->ssl != NULL;
 
 		c->t.bytes_in += (uint64_t)n;
@@ -264,9 +281,15 @@ static enum outcome read_in(struct conn *c)
 
 		if (o != GO_ON)
 			return o;
-		if (!was_tls && (size_t)n < sizeof bytes)
-			break; /* the socket is empty: no need to ask */
+		/* The socket is empty: no need to ask. If it is not, it says so in the next turn. */
+		if (was_tls ? c->ssl != NULL && SSL_has_pending(c->ssl) == 0 : (size_t)n < sizeof bytes) {
+			update_watch(c);
+			return GO_ON;
+		}
 	}
+	/* Enough for this turn. What OpenSSL has read ahead no descriptor tells of: one that can be written to wakes us. */
+	c->more = c->state == OPEN && c->reading && c->ssl != NULL && SSL_has_pending(c->ssl) != 0;
+	update_watch(c);
 	return GO_ON;
 }
 
@@ -353,7 +376,11 @@ static enum outcome handshake(struct conn *c)
 		c->state = OPEN;
 		c->t.secure = true;
 		update_watch(c);
-		return tell_secure(c);
+		const enum outcome o = tell_secure(c);
+
+		if (o == GO_ON)
+			kick_if_pending(c);
+		return o;
 	}
 	switch (SSL_get_error(c->ssl, rc)) {
 	case SSL_ERROR_WANT_READ:
@@ -618,15 +645,6 @@ static void conn_flush(struct transport *t)
 		return;
 	if (write_out(c) == FAILED || c->drained || c->state != OPEN)
 		loop_defer(t->loop, &t->flush_task);
-}
-
-/* Nothing should be left inside OpenSSL (see read_in), but nobody would wake us for it. */
-static void kick_if_pending(struct conn *c)
-{
-	if (!c->reading || c->state != OPEN || c->ssl == NULL || SSL_has_pending(c->ssl) == 0)
-		return;
-	c->kick = true;
-	loop_defer(c->t.loop, &c->t.flush_task);
 }
 
 static void conn_set_reading(struct transport *t, bool on)

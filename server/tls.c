@@ -275,6 +275,8 @@ static SSL_CTX *new_ctx(struct tls_context *c, const struct tls_options *o)
 			SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
 	SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
 			SSL_MODE_ENABLE_PARTIAL_WRITE);
+	/* A record comes with one read of the socket, not its header and its body with one each (conn.c, read_in). */
+	SSL_CTX_set_read_ahead(ctx, 1);
 	/* One record per SSL_read: a flood of key updates must come back to the loop between two of them. */
 	SSL_CTX_clear_mode(ctx, SSL_MODE_AUTO_RETRY);
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
