@@ -77,7 +77,7 @@ static enum sterna_result bind_tagged(struct stream *s, struct account *acc, con
 		snprintf(resource, sizeof resource, "%s/%s", tag, id);
 		rc = session_bind(acc, s, resource, out);
 	}
-	return rc == STERNA_EINVAL ? session_bind(acc, s, id, out) : rc;
+	return rc == STERNA_EINVAL || rc == STERNA_EEXISTS ? session_bind(acc, s, id, out) : rc;
 }
 
 static void set_up(struct worker *w, struct sterna_session *session, const struct sterna_elem *bind)

@@ -179,7 +179,8 @@ static void bind_resource(struct stream *s, struct stanza *st, const struct ster
 		: session_bind(a, s, elem_child_text(st->arena, e, "resource"), &session);
 
 	if (rc != STERNA_OK) {
-		iq_error(s, st, rc == STERNA_EINVAL ? STERNA_BAD_REQUEST : STERNA_RESOURCE_CONSTRAINT, NULL);
+		iq_error(s, st, rc == STERNA_EINVAL ? STERNA_BAD_REQUEST : rc == STERNA_EEXISTS ? STERNA_CONFLICT
+			: STERNA_RESOURCE_CONSTRAINT, NULL);
 		return;
 	}
 	c2s_bound(s, session);

@@ -50,6 +50,18 @@ struct roster_item *roster_find(const struct roster *r, const char *bare)
 	return i != NULL && !i->removed ? i : NULL;
 }
 
+bool roster_is_full(const struct roster *r, size_t limit)
+{
+	const struct map_entry *e;
+	size_t live = 0;
+
+	if (r->items.count < limit || r->items.count >= 4 * limit)
+		return r->items.count >= limit;
+	for (size_t at = 0; (e = map_next(&r->items, &at)) != NULL;)
+		live += !((const struct roster_item *)e->value)->removed;
+	return live >= limit;
+}
+
 struct roster_item *roster_item(struct roster *r, const char *bare)
 {
 	struct roster_item *i = map_get(&r->items, bare);

@@ -34,6 +34,8 @@ struct roster {
 
 void roster_clear(struct roster *r);
 struct roster_item *roster_find(const struct roster *r, const char *bare); /**< not a removed one */
+/** No room for one more contact. Tombstones do not count, up to three times the limit of them. */
+bool roster_is_full(const struct roster *r, size_t limit);
 /** The item, made (without being in the roster yet) if there is none. */
 struct roster_item *roster_item(struct roster *r, const char *bare);
 bool roster_has_from(const struct roster *r, const char *bare);    /**< contact gets our presence */

@@ -184,7 +184,7 @@ static enum sterna_verdict set_item(struct sterna_call *c, const struct jid *con
 	wrong = read_groups(c, item, &groups);
 	if (wrong != NULL)
 		return sterna_reject(c, strstr(wrong, "twice") != NULL ? STERNA_BAD_REQUEST : STERNA_NOT_ACCEPTABLE, wrong);
-	if (roster_find(r, jid_bare(contact)) == NULL && r->items.count >= c->worker->server->config->limits.roster_items) {
+	if (roster_find(r, jid_bare(contact)) == NULL && roster_is_full(r, c->worker->server->config->limits.roster_items)) {
 		free(groups);
 		return sterna_reject(c, STERNA_RESOURCE_CONSTRAINT, "the roster is full");
 	}

@@ -48,6 +48,7 @@ enum sterna_result session_bind(struct account *a, struct stream *st, const char
 	struct sterna_session **out)
 {
 	struct worker *w = a->worker;
+	const char *conflict = w->server->config->auth.resource_conflict;
 	struct jid *full = NULL;
 	char made[33];
 
@@ -60,7 +61,15 @@ enum sterna_result session_bind(struct account *a, struct stream *st, const char
 		return STERNA_EINVAL;
 	struct sterna_session *old = account_session(a, jid_resource(full));
 
-	/* RFC 6120 §7.7.2.2: the new one takes the place of the old. */
+	/* RFC 6120 §7.7.2.2: one of three, as the operator likes. */
+	if (old != NULL && strcmp(conflict, "refuse") == 0) {
+		jid_unref(&full);
+		return STERNA_EEXISTS;
+	}
+	if (old != NULL && strcmp(conflict, "rename") == 0) {
+		jid_unref(&full);
+		return session_bind(a, st, NULL, out);
+	}
 	if (old != NULL)
 		session_kick(old, "conflict", "replaced by a new session");
 	make_room(a);
@@ -201,11 +210,8 @@ void session_send_now(struct sterna_session *s, struct stanza *st, const struct 
 {
 	if (s->gone)
 		return;
-	if (s->sm != NULL && !sm_push(s, st, to, archive_id)) {
-		log_notice("sm", "too much is not acknowledged; the session ends", "jid", jid_full(s->jid));
-		session_kick(s, "policy-violation", "too many unacknowledged stanzas");
+	if (s->sm != NULL && !sm_push(s, st, to, archive_id))
 		return;
-	}
 	if (s->sm != NULL)
 		sm_flush(s);
 	else if (s->stream != NULL)

@@ -200,7 +200,12 @@ bool sm_push(struct sterna_session *s, struct stanza *st, const struct jid *to, 
 
 	/* Also between <enable/> and <enabled/>, which waits for a commit: it is written behind that. */
 	sm_append(m, st, to, archive_id);
-	return m->count <= limits->sm_queue_count && m->bytes <= limits->sm_queue_bytes.bytes;
+	if (!m->overflow && (m->count > limits->sm_queue_count || m->bytes > limits->sm_queue_bytes.bytes)) {
+		/* In the next turn: this stanza's row is on its way by then, and can be marked to wait. */
+		m->overflow = true;
+		timer_set(&m->expiry, 0);
+	}
+	return !m->overflow;
 }
 
 void sm_drop_acked(struct sm *m, uint32_t h)
@@ -339,14 +344,22 @@ void sm_keep_in_tags(const char *old, struct buf *tags)
 
 void sm_on_expiry(struct timer *t, void *arg)
 {
+	struct sterna_session *s = arg;
+
 	(void)t;
-	session_end(arg);
+	if (!s->sm->overflow) {
+		session_end(s);
+		return;
+	}
+	log_notice("sm", "too much is not acknowledged; the session ends", "jid", jid_full(s->jid));
+	session_kick(s, "policy-violation", "too many unacknowledged stanzas");
 }
 
 void sm_detached(struct sterna_session *s)
 {
 	s->sm->resuming = NULL; /* that stream has ended before it could be told */
-	timer_set(&s->sm->expiry, s->sm->timeout_us);
+	if (!s->sm->overflow)
+		timer_set(&s->sm->expiry, s->sm->timeout_us);
 	sm_store(s);
 }
 

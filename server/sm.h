@@ -63,7 +63,8 @@ void sm_id(const struct sterna_session *s, char out[64]);
 void sm_on_request(struct sterna_session *s);
 bool sm_on_ack(struct sterna_session *s, uint32_t h);
 
-/** A stanza goes out: queued until acknowledged. @return false: over the limit, the session must end */
+/** A stanza goes out: queued until acknowledged. @return false: over the limit; the session
+ *  ends in the next turn, and the stanza, which is in the queue, waits for the next one: it is not to be sent now */
 bool sm_push(struct sterna_session *s, struct stanza *st, const struct jid *to, int64_t archive_id);
 /** Write to the stream what is queued and was not written yet; while withheld, nothing. */
 void sm_flush(struct sterna_session *s);

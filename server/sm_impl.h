@@ -25,7 +25,8 @@ struct sm {
 	bool back_from_crash;            /* resumed since: others must hear of its presence */
 	bool loading;                    /* its rows are being read: nothing of it may be stored or ended yet */
 	uint64_t timeout_us, left_us;    /* left_us: of the time to resume it, when it was loaded */
-	struct timer expiry;             /* while detached */
+	struct timer expiry;             /* while detached; or at once, when the queue is over its limit */
+	bool overflow;
 	/* in */
 	uint32_t h_in;                   /* taken */
 	uint32_t h_committed;            /* all effects up to here are committed */

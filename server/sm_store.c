@@ -330,7 +330,8 @@ void sm_resume(struct account *a, struct stream *st, const char *previd, uint32_
 		renumber(s, h);
 	else
 		sm_drop_acked(m, h);
-	timer_cancel(&m->expiry);
+	if (!m->overflow)
+		timer_cancel(&m->expiry);
 	if (s->stream != NULL)
 		stream_replaced(s->stream); /* a half-open connection: the new one takes over */
 	s->stream = st;

@@ -75,7 +75,7 @@ bool subscription_out(struct sterna_call *c)
 
 	if (known == NULL && (st->type == PRESENCE_UNSUBSCRIBE || st->type == PRESENCE_UNSUBSCRIBED))
 		return st->type == PRESENCE_UNSUBSCRIBE;
-	if (known == NULL && a->roster.items.count >= limit) {
+	if (known == NULL && roster_is_full(&a->roster, limit)) {
 		route_refuse(c, STERNA_RESOURCE_CONSTRAINT, "the roster is full");
 		return false;
 	}
@@ -144,7 +144,7 @@ void subscription_in(struct sterna_call *c)
 	if (i == NULL) {
 		/* nothing to undo; and requests are bounded like the roster */
 		if (st->type != PRESENCE_SUBSCRIBE
-			|| a->roster.items.count >= c->worker->server->config->limits.roster_items)
+			|| roster_is_full(&a->roster, c->worker->server->config->limits.roster_items))
 			return;
 		i = roster_item(&a->roster, jid_bare(st->from));
 	}
