@@ -12,6 +12,7 @@ EXTRA_DIST += \
 	tests/integration/test_control.py \
 	tests/integration/test_hosts.py \
 	tests/integration/test_http.py \
+	tests/integration/test_limits.py \
 	tests/integration/test_manual.py \
 	tests/integration/test_out_of_tree.py \
 	tests/integration/test_register.py \
