@@ -77,6 +77,42 @@ void account_release(struct account *a)
 	idle_add(a);
 }
 
+void account_hide(struct account *a, const char *from_whom, bool hide)
+{
+	if (!hide) {
+		if (a->hidden != NULL)
+			free(map_remove(a->hidden, from_whom));
+		return;
+	}
+	if (a->hidden == NULL) {
+		a->hidden = xalloc(sizeof *a->hidden);
+		map_init(a->hidden, a->worker->accounts.k0, a->worker->accounts.k1);
+	}
+	if (map_get(a->hidden, from_whom) == NULL) {
+		char *key = xstrdup(from_whom);
+
+		map_put(a->hidden, key, key);
+	}
+}
+
+bool account_hides(const struct account *a, const struct jid *from_whom)
+{
+	return a->hidden != NULL && (map_get(a->hidden, jid_bare(from_whom)) != NULL
+		|| map_get(a->hidden, jid_domain(from_whom)) != NULL);
+}
+
+static void hidden_free(struct account *a)
+{
+	struct map_entry *e;
+
+	if (a->hidden == NULL)
+		return;
+	for (size_t at = 0; (e = map_next(a->hidden, &at)) != NULL;)
+		free(e->value);
+	map_clear(a->hidden);
+	free(a->hidden);
+}
+
 void account_unload(struct account *a)
 {
 	struct worker *w = a->worker;
@@ -92,6 +128,7 @@ void account_unload(struct account *a)
 	free(a->last_status);
 	roster_clear(&a->roster);
 	offline_unload(a);
+	hidden_free(a);
 	jid_unref(&a->jid);
 	free(a);
 }

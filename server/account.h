@@ -25,6 +25,7 @@ struct account {
 	struct sterna_call *waiting, **waiting_end;
 	size_t waiting_count;
 	struct roster roster;
+	struct map *hidden;              /* bare JIDs and domains that do not see its presence (XEP-0191); or NULL */
 	struct sterna_session *sessions;
 	unsigned session_count;
 	unsigned offline_count;          /* messages waiting for the next available session */
@@ -61,6 +62,10 @@ void account_save_last(struct account *a);
 /** It is deleted in storage: sessions end, contacts hear that nobody is there to see any more (XEP-0077 §3.2). */
 void account_deleted(struct account *a);
 void account_trim(struct worker *w);     /**< unload the longest idle ones over the limit */
+
+/** Someone (a bare JID, a domain) does not see this account's presence any more, or does again. */
+void account_hide(struct account *a, const char *from_whom, bool hide);
+bool account_hides(const struct account *a, const struct jid *from_whom);
 
 /** First session of that resource (connected or resumable), or NULL. */
 struct sterna_session *account_session(const struct account *a, const char *resource);

@@ -24,16 +24,12 @@ const struct db_stmt offline_count = {
 	.sql = "SELECT count(*) FROM archive WHERE owner = $1 AND (flags & 2) <> 0",
 };
 static const struct db_stmt offline_select = {
-	.name = "offline_select", .params = "t", .columns = "itt",
-	.sql = "SELECT id, stanza, sm FROM archive WHERE owner = $1 AND (flags & 2) <> 0 ORDER BY id LIMIT 100",
+	.name = "offline_select", .params = "t", .columns = "itti",
+	.sql = "SELECT id, stanza, sm, flags FROM archive WHERE owner = $1 AND (flags & 2) <> 0 ORDER BY id LIMIT 100",
 };
 static const struct db_stmt offline_taken = {
 	.name = "offline_taken", .params = "tit",
 	.sql = "UPDATE archive SET flags = flags & 1, sm = $3 WHERE owner = $1 AND id = $2",
-};
-static const struct db_stmt offline_taken_all = {
-	.name = "offline_taken_all", .params = "t",
-	.sql = "UPDATE archive SET flags = flags & 1 WHERE owner = $1 AND (flags & 2) <> 0",
 };
 static const struct db_stmt mark_offline = {
 	.name = "archive_mark_offline", .params = "ti",
@@ -207,7 +203,7 @@ static void pull_end(struct pull *p)
 
 	pull_free(p);
 	for (s = a->sessions; s != NULL; s = s->next)
-		if (s != was && s->available && s->priority >= 0 && !s->caught_up)
+		if (s != was && s->available && s->priority >= 0)
 			break;
 	if (s != NULL && !a->worker->stopping)
 		offline_deliver(s);
@@ -248,6 +244,18 @@ static struct stanza *read_row(const struct account *a, const struct db_rows *ro
 		add_delay(st, a, db_int(rows, n, 0));
 	arena_free(&arena);
 	return st;
+}
+
+/* The session has read it in the archive: it waits no more. */
+static bool was_read(struct pull *p, struct db_batch *b, const struct db_rows *rows, size_t n)
+{
+	const int64_t id = db_int(rows, n, 0);
+
+	if (id > p->session->read_up_to || (db_int(rows, n, 3) & ARCHIVE_SHOWN) == 0)
+		return false;
+	db_batch_add(b, &offline_taken, (const struct db_value[]){ db_text(jid_bare(p->account->jid)), DB_INT(id),
+		db_text(db_str(rows, n, 2, NULL)) });
+	return true;
 }
 
 static void deliver_row(struct pull *p, struct db_batch *b, const struct db_rows *rows, size_t n)
@@ -300,7 +308,8 @@ static void deliver_rows(struct pull *p, const struct db_rows *rows)
 		sm_reach_back(s, b, db_int(rows, 0, 0));
 	}
 	for (size_t n = 0; n < db_rows_count(rows) && !s->gone; n++) {
-		deliver_row(p, b, rows, n);
+		if (!was_read(p, b, rows, n))
+			deliver_row(p, b, rows, n);
 		if (a->offline_count > 0)
 			a->offline_count--;
 	}
@@ -350,15 +359,4 @@ void offline_deliver(struct sterna_session *s)
 	a->pulling = true;
 	account_hold(a);
 	pull_more(p);
-}
-
-void offline_forget(struct sterna_session *s)
-{
-	if (s->account->offline_count == 0)
-		return;
-	struct db_batch *b = db_batch_new(s->account->worker->db);
-
-	s->account->offline_count = 0;
-	db_batch_add(b, &offline_taken_all, (const struct db_value[]){ db_text(jid_bare(s->jid)) });
-	db_batch_commit(&b, NULL, NULL);
 }

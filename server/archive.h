@@ -22,12 +22,11 @@ void archive_take_carried(struct sterna_call *c);
  *  XEP-0198 queue needs one. */
 void archive_received(struct sterna_call *c);
 
-/** Deliver what waits to a session that has become available, oldest first, with <delay/> (XEP-0203). */
+/** Deliver what waits to a session that has become available, oldest first, with <delay/> (XEP-0203); but for what
+ *  it has read in the archive. */
 void offline_deliver(struct sterna_session *s);
 /** The account goes out of memory. */
 void offline_unload(struct account *a);
-/** Forget that anything waits: the session has read the archive itself. */
-void offline_forget(struct sterna_session *s);
 /** Turn a row back into one that waits: a session ended without acknowledging it. */
 void archive_mark_offline(struct db_batch *b, const char *owner, int64_t id);
 

@@ -86,9 +86,9 @@ static void set_up(struct worker *w, struct sterna_session *session, const struc
 		sterna_keep(NULL, session, "carbons", "1");
 	if (elem_child(bind, "inactive", NS_CSI) != NULL && has_module(w, "csi"))
 		sterna_keep(NULL, session, "csi", "inactive");
-	/* What waits offline it reads from the archive. */
+	/* What waits now it reads from the archive; what comes from here on is sent. */
 	if (bind2_has_archive(w))
-		session->caught_up = true;
+		session->read_up_to = worker_next_id(w);
 }
 
 enum sterna_result bind2(struct stream *s, struct account *acc, struct arena *a, const struct sterna_elem *bind,

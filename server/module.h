@@ -223,8 +223,8 @@ void sterna_each_contact(struct sterna_call *c, bool from, void (*fn)(struct ste
  *  read it back on STERNA_SESSION_RESUMED. Keys: the module's name, or "name.what". */
 void sterna_keep(struct sterna_call *c, struct sterna_session *s, const char *key, const char *value);
 const char *sterna_kept(const struct sterna_session *s, const char *key);
-/** The session reads the archive itself: what waits is not sent to it once more when it becomes available. */
-void sterna_catches_up(struct sterna_call *c);
+/** The session has read the archive up to this id: that is not sent to it once more when it becomes available. */
+void sterna_catches_up(struct sterna_call *c, int64_t id);
 /** TO_SESSION: the session (sterna_session()) may be written to now; what a module held back leaves first. */
 void sterna_release(struct sterna_call *c, struct sterna_session *s, struct sterna_elem *stanza);
 /** The roster item of a contact as <item/> (RFC 6121 §2.1.2), a copy; NULL if there is none. */
@@ -260,6 +260,9 @@ enum sterna_verdict sterna_reject_with(struct sterna_call *c, enum sterna_condit
 /** Sending. The stanza (from sterna_elem(c, "message", NS_CLIENT)) goes its own way, after this call's
  *  batch is committed if that has writes. 'from' must be the owner, one of its sessions, or the host. */
 void sterna_send(struct sterna_call *c, struct sterna_elem *stanza);
+/** From now on someone does not hear of the owner's presence, by broadcast or probe, whatever the roster says; or does
+ *  again. A bare JID or a domain; forgotten with the account, so to be repeated when it is loaded. */
+void sterna_hide_presence(struct sterna_call *c, const char *from_whom, bool hide);
 /** Presence of the owner's available sessions to someone; as unavailable where show is false (XEP-0191 §3.3). */
 void sterna_show_presence(struct sterna_call *c, const struct jid *to, bool show);
 /** Straight to one session of the owner: pushes, notifications. */

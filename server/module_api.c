@@ -255,12 +255,12 @@ const char *sterna_kept(const struct sterna_session *s, const char *key)
 	return s->kept != NULL ? json_string_value(json_object_get(s->kept, key)) : NULL;
 }
 
-void sterna_catches_up(struct sterna_call *c)
+void sterna_catches_up(struct sterna_call *c, int64_t id)
 {
 	struct sterna_session *s = sterna_session(c);
 
-	if (s != NULL && !s->available)
-		s->caught_up = true;
+	if (s != NULL && id > s->read_up_to)
+		s->read_up_to = id;
 }
 
 /* --- answers --- */

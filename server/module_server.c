@@ -1,4 +1,5 @@
 /* module_server.c - module.h's functions about the server, the module itself, and copies. */
+#include "server/account.h"
 #include "server/call.h"
 #include "server/registry.h"
 #include "server/session.h"
@@ -11,6 +12,12 @@ struct sterna_mod *sterna_mod(struct sterna_call *c)
 int64_t sterna_uptime(struct sterna_call *c)
 {
 	return (loop_wall_us(c->worker->loop) - c->worker->server->started_us) / 1000000;
+}
+
+void sterna_hide_presence(struct sterna_call *c, const char *from_whom, bool hide)
+{
+	if (c->account != NULL)
+		account_hide(c->account, from_whom, hide);
 }
 
 void sterna_deliver(struct sterna_call *c, struct sterna_session *s, struct sterna_elem *stanza)

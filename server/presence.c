@@ -152,7 +152,8 @@ static void each_contact(struct account *a, unsigned subscription, struct spread
 			continue;
 		if (jid_parse(i->jid, strlen(i->jid), &contact) != STERNA_OK)
 			continue;
-		spread_add(s, contact);
+		if (subscription != SUB_FROM || !account_hides(a, contact))
+			spread_add(s, contact);
 		jid_unref(&contact);
 	}
 }
@@ -291,12 +292,8 @@ void presence_broadcast(struct sterna_call *c)
 		first_presence(s);
 		modules_event(c->worker, STERNA_SESSION_AVAILABLE, s->account, s, c);
 	}
-	if (was_negative && priority >= 0) {
-		if (s->caught_up)
-			offline_forget(s);
-		else
-			offline_deliver(s);
-	}
+	if (was_negative && priority >= 0)
+		offline_deliver(s);
 }
 
 void presence_gone(struct sterna_session *s)
@@ -377,7 +374,7 @@ static void answer_probe(struct worker *w, const struct jid *contact, const stru
 {
 	struct account *a = account_find(w, jid_bare(contact));
 
-	if (a == NULL || a->session_count == 0)
+	if (a == NULL || a->session_count == 0 || account_hides(a, prober))
 		send_type(w, contact, prober, "unavailable");
 	else if (roster_has_from(&a->roster, jid_bare(prober)))
 		show_to(a, prober, true);

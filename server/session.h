@@ -21,7 +21,7 @@ struct sterna_session {
 	int priority;                    /* of the last available presence */
 	bool available, interested;      /* interested: has asked for the roster (RFC 6121 §2.2) */
 	bool gone;
-	bool caught_up;                  /* has read the archive before its first presence: no offline flood */
+	int64_t read_up_to;              /* it has read the archive up to this id: that does not wait for it */
 	struct stanza *presence;         /* last broadcast; NULL while unavailable */
 	struct map *directed;            /* bare or full JIDs that got directed presence; key is the value */
 	struct sm *sm;                   /* NULL: not enabled */

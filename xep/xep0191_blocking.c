@@ -55,8 +55,10 @@ static void on_rows(struct sterna_call *c, const struct sterna_rows *rows)
 {
 	struct jid_list *l = list_of(c);
 
-	for (size_t i = 0; i < rows->count; i++)
+	for (size_t i = 0; i < rows->count; i++) {
 		jid_list_add(l, rows->text[i * rows->columns]);
+		sterna_hide_presence(c, rows->text[i * rows->columns], true);
+	}
 }
 
 static void on_unloaded(struct sterna_call *c)
@@ -88,11 +90,12 @@ static void show_contact(struct sterna_call *c, const char *contact, void *arg)
 	jid_unref(&j);
 }
 
-/* The item was put on the list, or taken from it (show). */
+/* The item was put on the list, or taken from it (show): now, and in all broadcasts and probes to come. */
 static void show_item(struct sterna_call *c, const char *item, bool show)
 {
 	struct jid *j = NULL;
 
+	sterna_hide_presence(c, item, !show);
 	if (jid_parse(item, strlen(item), &j) != STERNA_OK)
 		return;
 	if (jid_local(j) == NULL && jid_resource(j) == NULL)

@@ -21,7 +21,7 @@ struct mam_account {
 	struct jid_list always, never;
 };
 struct mam_session {
-	int64_t seen_from;       /* it has read from here to the end; 0: nothing yet */
+	int64_t seen_from, seen_to; /* it has read what lies between, and that was the end; 0: nothing yet */
 };
 
 /* xep0313_query.c */

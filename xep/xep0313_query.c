@@ -98,22 +98,20 @@ static size_t fitting(struct sterna_call *c, const struct mam_query *q, const st
 }
 
 /* XEP-0160 §3, XEP-0313 §5.1.1: who has read the archive up to the present, in one page or in several that go back
- * from it, is not sent once more what waits. */
-static void note_reading(struct sterna_call *c, const struct mam_query *q, bool complete, int64_t first)
+ * from it, is not sent once more what waits. first, last: of the page; 0: it is empty. */
+static void note_reading(struct sterna_call *c, const struct mam_query *q, bool complete, int64_t first, int64_t last)
 {
 	struct mam_session *s = sterna_session_slot(c);
-	bool reached;
 
-	if (s == NULL || !q->open_end || q->filter != MAM_ANYONE)
+	if (s == NULL || !q->open_end || q->filter != MAM_ANYONE || first == 0)
 		return;
+	if (q->before != 0 && !(q->backward && q->before == s->seen_from))
+		return; /* from somewhere within the archive */
 	if (q->before == 0)
-		reached = q->backward || complete;
-	else
-		reached = q->backward && q->before == s->seen_from;
-	if (reached && complete)
-		sterna_catches_up(c);
-	if (reached && q->backward && first != 0)
-		s->seen_from = first;
+		s->seen_to = last;
+	if (complete)
+		sterna_catches_up(c, s->seen_to);
+	s->seen_from = q->backward ? first : 0;
 }
 
 static struct sterna_elem *fin(struct sterna_call *c, bool complete, struct sterna_elem **set)
@@ -146,7 +144,8 @@ static enum sterna_verdict on_page(struct sterna_call *c, enum sterna_result rc,
 		sterna_text(set, "first", rows->text[(rising ? 0 : n - 1) * rows->columns]);
 		sterna_text(set, "last", rows->text[(rising ? n - 1 : 0) * rows->columns]);
 	}
-	note_reading(c, q, complete, n > 0 ? db_int(rows->db, rising ? 0 : n - 1, 0) : 0);
+	note_reading(c, q, complete, n > 0 ? db_int(rows->db, rising ? 0 : n - 1, 0) : 0,
+		n > 0 ? db_int(rows->db, rising ? n - 1 : 0, 0) : 0);
 	return sterna_reply(c, end);
 }
 
