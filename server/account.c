@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "server/archive.h"
+#include "server/module_load.h"
 #include "server/registry.h"
 #include "server/route.h"
 #include "server/session.h"
@@ -287,6 +288,7 @@ struct module_read {
 	struct registry *registry;
 	const struct module_slot *slot;
 	const struct sterna_account_read *read;
+	bool late;                       /* the account was there before the module */
 };
 
 static void on_module_read(void *arg, enum sterna_result rc, const struct db_rows *rows)
@@ -296,12 +298,43 @@ static void on_module_read(void *arg, enum sterna_result rc, const struct db_row
 
 	if (rc == STERNA_OK)
 		on_module_rows(a, r->slot, r->read, rows);
+	if (r->late && rc == STERNA_OK)
+		module_event_one(a->worker, r->slot, STERNA_ACCOUNT_LOADED, a, NULL);
+	const bool late = r->late;
+
 	registry_unref(&r->registry);
 	free(r);
-	read_done(a, rc == STERNA_OK);
+	if (late)
+		account_release(a);
+	else
+		read_done(a, rc == STERNA_OK);
 }
 
-static void read_modules(struct account *a, const struct db_value *owner)
+static void read_module(struct account *a, const struct module_slot *slot, const struct sterna_account_read *read,
+	bool late)
+{
+	const struct db_value owner = db_text(jid_bare(a->jid));
+	struct module_read *m = xalloc(sizeof *m);
+
+	*m = (struct module_read){ a, registry_ref(a->worker->registry), slot, read, late };
+	db_read(a->worker->db, read->stmt, &owner, on_module_read, m);
+}
+
+void account_meet_module(struct account *a, const struct module_slot *slot)
+{
+	const struct sterna_account_read *r = slot->m->account_reads;
+
+	if (a->state != ACCOUNT_READY || a->anonymous)
+		return;
+	if (r == NULL || r->stmt == NULL)
+		module_event_one(a->worker, slot, STERNA_ACCOUNT_LOADED, a, NULL);
+	for (; r != NULL && r->stmt != NULL; r++) {
+		account_hold(a);
+		read_module(a, slot, r, true);
+	}
+}
+
+static void read_modules(struct account *a)
 {
 	struct registry *reg = a->worker->registry;
 
@@ -309,11 +342,8 @@ static void read_modules(struct account *a, const struct db_value *owner)
 		const struct sterna_account_read *r = reg->modules[i]->m->account_reads;
 
 		for (; r != NULL && r->stmt != NULL; r++) {
-			struct module_read *m = xalloc(sizeof *m);
-
-			*m = (struct module_read){ a, registry_ref(reg), reg->modules[i], r };
 			a->reads++;
-			db_read(a->worker->db, r->stmt, owner, on_module_read, m);
+			read_module(a, reg->modules[i], r, false);
 		}
 	}
 }
@@ -339,7 +369,7 @@ static void on_account(void *arg, enum sterna_result rc, const struct db_rows *r
 	db_read(a->worker->db, &roster_select, &owner, on_roster, a);
 	db_read(a->worker->db, &offline_count, &owner, on_offline, a);
 	sm_load(a, on_sm);
-	read_modules(a, &owner);
+	read_modules(a);
 }
 
 static struct account *make(struct worker *w, const struct jid *j)

@@ -51,6 +51,8 @@ struct account *account_find(struct worker *w, const char *bare);
 /** Run fn when the account is ready, absent or could not be loaded: now if it is known already, else in the
  *  order of the calls. The call is account_when's until then. @return false: too many wait; c was not taken */
 bool account_when(struct account *a, struct sterna_call *c, void (*fn)(struct sterna_call *c));
+/** A module was loaded while the account is in memory: its reads, and its event. */
+void account_meet_module(struct account *a, const struct module_slot *slot);
 void account_hold(struct account *a);    /**< not unloaded until released */
 void account_release(struct account *a);
 /** A slot of a module; made zeroed when first asked for. */

@@ -100,7 +100,7 @@ void worker_take_registry(struct worker *w, struct registry *r)
 
 struct take {
 	struct registry *registry;
-	const struct module_slot *gone;
+	const struct module_slot *gone, *come;
 	atomic_uint *left;
 };
 
@@ -133,6 +133,14 @@ static void drop_slots(struct worker *w, const struct module_slot *m)
 	}
 }
 
+static void meet_accounts(struct worker *w, const struct module_slot *m)
+{
+	struct map_entry *e;
+
+	for (size_t at = 0; (e = map_next(&w->accounts, &at)) != NULL;)
+		account_meet_module(e->value, m);
+}
+
 static void take(struct worker *w, void *arg)
 {
 	struct take *t = arg;
@@ -140,13 +148,16 @@ static void take(struct worker *w, void *arg)
 	if (t->gone != NULL)
 		drop_slots(w, t->gone);
 	worker_take_registry(w, t->registry);
+	if (t->come != NULL && w->db != NULL)
+		meet_accounts(w, t->come);
 	registry_unref(&t->registry);
 	atomic_fetch_sub(t->left, 1);
 	free(t);
 }
 
 /* Every worker takes up r; those that run, by mail. */
-static void publish(struct server *s, struct registry *r, const struct module_slot *gone, atomic_uint *left)
+static void publish(struct server *s, struct registry *r, const struct module_slot *gone,
+	const struct module_slot *come, atomic_uint *left)
 {
 	struct registry *old;
 
@@ -161,6 +172,7 @@ static void publish(struct server *s, struct registry *r, const struct module_sl
 
 		t->registry = registry_ref(r);
 		t->gone = gone;
+		t->come = come;
 		t->left = left;
 		if (s->running)
 			worker_post(s->workers[i], take, t);
@@ -207,7 +219,7 @@ static enum sterna_result add(struct server *s, const struct sterna_module *m, v
 	r = registry_build(all, count + 1);
 	if (r == NULL)
 		goto out;
-	publish(s, r, NULL, &left);
+	publish(s, r, NULL, slot, &left);
 	while (atomic_load(&left) > 0)
 		wait_ms(1);
 	slot = NULL;
@@ -403,7 +415,7 @@ enum sterna_result module_unload(struct server *s, const char *name, unsigned de
 	if (r == NULL)
 		return STERNA_EINVAL;
 	registry_ref(old); /* ours, to see when nobody else has it */
-	publish(s, r, slot, &left);
+	publish(s, r, slot, NULL, &left);
 	/* Calls under way, and those that wait for a read, hold the old tables. */
 	while ((atomic_load(&left) > 0 || atomic_load(&old->refs) > 1) && deadline_ms > 0) {
 		wait_ms(5);
@@ -414,7 +426,7 @@ enum sterna_result module_unload(struct server *s, const char *name, unsigned de
 
 		while (atomic_load(&left) > 0)
 			wait_ms(5);
-		publish(s, again, NULL, &left);
+		publish(s, again, NULL, slot, &left);
 		while (atomic_load(&left) > 0)
 			wait_ms(5);
 		registry_unref(&old);

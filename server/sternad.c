@@ -60,18 +60,29 @@ struct thread {
 	struct worker *worker;
 	struct mail start;
 	enum sterna_result started;
-	bool listens;                /* a worker before it could open all ports */
 	atomic_bool ready;
 };
 
+static struct thread *thread_of(struct mail *m)
+{
+	return (struct thread *)((char *)m - offsetof(struct thread, start));
+}
+
 static void on_start(struct mail *m, struct loop *l)
 {
-	struct thread *t = (struct thread *)((char *)m - offsetof(struct thread, start));
+	struct thread *t = thread_of(m);
 
 	(void)l;
 	worker_start(t->worker);
-	if (t->listens)
-		t->started = net_start(t->daemon->net, t->worker);
+	atomic_store(&t->ready, true);
+}
+
+static void on_listen(struct mail *m, struct loop *l)
+{
+	struct thread *t = thread_of(m);
+
+	(void)l;
+	t->started = net_start(t->daemon->net, t->worker);
 	atomic_store(&t->ready, true);
 }
 
@@ -105,25 +116,32 @@ static void stop_worker(struct worker *w, void *arg)
 	timer_set(&e->timer, 300000);
 }
 
+/* Runs start on the worker's thread, and waits for it. */
+static bool on_thread(struct thread *t, mail_fn *start)
+{
+	atomic_store(&t->ready, false);
+	t->start.run = start;
+	loop_post(t->worker->loop, &t->start);
+	if (t->id == 0 && pthread_create(&t->id, NULL, run_thread, t) != 0)
+		abort(); /* without threads there is no server */
+	while (!atomic_load(&t->ready))
+		usleep(1000);
+	return t->started == STERNA_OK;
+}
+
+/* All workers first, then all ports: whoever connects may belong to any worker. */
 static bool start_threads(struct daemon *d, struct thread *threads)
 {
 	bool ok = true;
 
 	d->server->running = true;
 	for (unsigned i = 0; i < d->server->worker_count; i++) {
-		struct thread *t = &threads[i];
-
-		t->daemon = d;
-		t->worker = d->server->workers[i];
-		t->start.run = on_start;
-		t->listens = ok;
-		loop_post(t->worker->loop, &t->start);
-		if (pthread_create(&t->id, NULL, run_thread, t) != 0)
-			abort(); /* without threads there is no server */
-		while (!atomic_load(&t->ready))
-			usleep(1000);
-		ok &= t->started == STERNA_OK;
+		threads[i].daemon = d;
+		threads[i].worker = d->server->workers[i];
+		on_thread(&threads[i], on_start);
 	}
+	for (unsigned i = 0; ok && i < d->server->worker_count; i++)
+		ok = on_thread(&threads[i], on_listen);
 	return ok;
 }
 
