@@ -38,8 +38,6 @@ contrib/systemd/sterna.service: contrib/systemd/sterna.service.in
 contrib/systemd/sterna.sysusers: contrib/systemd/sterna.sysusers.in
 contrib/systemd/sterna.tmpfiles: contrib/systemd/sterna.tmpfiles.in
 
-dist_man_MANS = contrib/man/sternad.8
-
 # A configuration that is there already is the administrator's: the new one lies beside the documents.
 exampledir = $(docdir)/examples
 example_DATA = contrib/sterna.yaml
