@@ -79,6 +79,8 @@ struct spread {
 
 static void spread_begin(struct spread *s, struct worker *from, struct stanza *st, struct jid *prober)
 {
+	if (st != NULL)
+		stanza_share(st);
 	*s = (struct spread){ from, st, prober, xalloc(from->server->worker_count * sizeof(struct fan *)) };
 }
 

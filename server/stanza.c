@@ -230,6 +230,11 @@ static void write_rest(struct buf *out, struct stanza *s)
 	buf_putc(out, '>');
 }
 
+void stanza_share(struct stanza *s)
+{
+	make_inner(s);
+}
+
 void stanza_write(struct buf *out, struct stanza *s, const char *to)
 {
 	if (!is_plain(s->elem)) {

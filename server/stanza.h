@@ -57,6 +57,8 @@ void stanza_set_to(struct stanza *s, const struct jid *to);
 /** The tree was changed: what was serialised is void. */
 void stanza_touch(struct stanza *s);
 
+/** Before other workers get references: what is written lazily is written now. From then on nobody changes it. */
+void stanza_share(struct stanza *s);
 /** Write it for a stream whose default namespace is the content namespace.
  *  @param to  instead of its own 'to'; NULL: its own */
 void stanza_write(struct buf *out, struct stanza *s, const char *to);
