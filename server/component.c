@@ -76,6 +76,7 @@ static void opened(struct stream *s, const struct sterna_elem *root)
 
 static void joined(struct stream *s)
 {
+	s->joined = true;
 	s->next_component = s->host->component;
 	s->host->component = s;
 	timer_cancel(&s->deadline);
@@ -124,7 +125,10 @@ static void stanza(struct stream *s, struct arena **a, struct sterna_elem *e)
 	} else {
 		stream_charge(s, &s->stanzas, &s->worker->server->config->limits.stanzas_s2s, 1);
 		st->trace = worker_trace(s->worker);
-		route_hop(s->worker, &st, NULL);
+		if (route_shape_ok(st))
+			route_hop(s->worker, &st, NULL);
+		else
+			route_error(s->worker, st, STERNA_BAD_REQUEST, NULL);
 	}
 	stanza_unref(&st);
 }
@@ -132,7 +136,8 @@ static void stanza(struct stream *s, struct arena **a, struct sterna_elem *e)
 static void ended(struct stream *s, bool cut)
 {
 	(void)cut;
-	if (s->state == STREAM_BOUND || s->jid != NULL) {
+	/* Before it has joined it is on another worker perhaps, and in no list. */
+	if (s->joined) {
 		for (struct stream **at = &s->host->component; *at != NULL; at = &(*at)->next_component)
 			if (*at == s) {
 				*at = s->next_component;

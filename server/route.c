@@ -87,7 +87,7 @@ static bool iq_shape_ok(const struct stanza *st)
 	}
 }
 
-static bool shape_ok(const struct stanza *st)
+bool route_shape_ok(const struct stanza *st)
 {
 	if (st->kind == STERNA_IQ)
 		return iq_shape_ok(st);
@@ -114,9 +114,23 @@ static void leave(struct sterna_call *c)
 	ack_done(&ack, true);
 }
 
+/* <subscribed/> first, then what it allows to see. */
+static void leave_and_show(struct sterna_call *c)
+{
+	struct account *a = c->account;
+	struct jid *to = jid_ref(c->stanza->to);
+
+	account_hold(a);
+	leave(c);
+	presence_show(a, to);
+	jid_unref(&to);
+	account_release(a);
+}
+
 static void out_end(struct sterna_call *c, enum sterna_verdict v)
 {
 	struct stanza *st = c->stanza;
+	bool show = false;
 
 	if (v == STERNA_REJECT)
 		reject(c);
@@ -133,7 +147,7 @@ static void out_end(struct sterna_call *c, enum sterna_verdict v)
 			return;
 		}
 		if (subscription_is(st->type)) {
-			if (!subscription_out(c)) {
+			if (!subscription_out(c, &show)) {
 				call_observe(c);
 				call_finish(c);
 				return;
@@ -142,7 +156,10 @@ static void out_end(struct sterna_call *c, enum sterna_verdict v)
 			presence_directed(c);
 		}
 	}
-	leave(c);
+	if (show)
+		leave_and_show(c);
+	else
+		leave(c);
 }
 
 void route_from_session(struct sterna_session *s, struct stanza **st, struct ack *ack)
@@ -159,7 +176,7 @@ void route_from_session(struct sterna_session *s, struct stanza **st, struct ack
 	c->side = SIDE_OUT;
 	call_set_account(c, s->account);
 	call_set_session(c, s);
-	if (!shape_ok(c->stanza)) {
+	if (!route_shape_ok(c->stanza)) {
 		route_refuse(c, STERNA_BAD_REQUEST, NULL);
 		call_finish(c);
 		return;

@@ -6,7 +6,9 @@
 
 /** A stanza from a client, checked for shape here (RFC 6120 §8.1, §8.2.3). Takes st; 'from' is stamped. */
 void route_from_session(struct sterna_session *s, struct stanza **st, struct ack *ack);
-/** A stanza with an authenticated 'from': from a component, a peer, or the server itself. Takes st. From here
+/** Has it what every stanza must have (RFC 6120 §8.1, §8.2.3)? If not: <bad-request/>. */
+bool route_shape_ok(const struct stanza *st);
+/** A stanza of that shape with an authenticated 'from': from a component, a peer, or the server itself. Takes st. From here
  *  it hops to its recipient's owner. ack: held for it where it must be. */
 void route_hop(struct worker *w, struct stanza **st, struct ack *ack);
 /** What a module or an account sends by itself; only as that account, or the host. Takes st. */

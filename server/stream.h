@@ -75,6 +75,7 @@ struct stream {
 	bool header_sent, direct_tls, end_seen, cut, ending, ping_sent, known;
 	struct ip ip;                /* for limits by address */
 	bool has_ip, held_after;
+	bool joined;                 /* a component's, in its host's list */
 	struct stream *awake_prev, *awake_next; /* with a parser; the one heard last first */
 	bool awake;
 	struct stream *next_component; /* of the same domain; worker 0's */

@@ -58,13 +58,14 @@ static void tidy(struct account *a, struct roster_item *i)
 		i->removed = true;
 }
 
-bool subscription_out(struct sterna_call *c)
+bool subscription_out(struct sterna_call *c, bool *show)
 {
 	struct account *a = c->account;
 	struct stanza *st = c->stanza;
 	struct jid *to = jid_to_bare(st->to);
 	const size_t limit = c->worker->server->config->limits.roster_items;
 
+	*show = false;
 	/* §3: bare to bare, whatever the client has written. */
 	stanza_set_to(st, to);
 	stanza_set_from(st, a->jid);
@@ -94,15 +95,7 @@ bool subscription_out(struct sterna_call *c)
 	}
 	if (e.lost_sight)
 		presence_hide(a, st->to);
-	if (e.probe_owner && e.route) {
-		/* <subscribed/> first, then what it allows to see */
-		struct stanza *ref = stanza_ref(st);
-		struct worker *w = c->worker;
-
-		route_hop(w, &ref, c->ack);
-		presence_show(a, st->to);
-		return false;
-	}
+	*show = e.probe_owner && e.route;
 	return e.route;
 }
 
