@@ -286,12 +286,19 @@ static void on_taken(void *arg, enum sterna_result rc, const struct db_rows *row
 {
 	struct pull *p = arg;
 
-	(void)rc;
 	(void)rows;
 	if (p->withheld)
 		sm_let_go(p->session);
 	p->withheld = false;
-	pull_more(p);
+	if (rc == STERNA_OK) {
+		pull_more(p);
+		return;
+	}
+	/* They are out, and still marked as waiting: to go on would send the same ones again and again. */
+	struct account *a = p->account;
+
+	pull_free(p);
+	account_release(a);
 }
 
 /* To a session that may be resumed they go out when it is committed under which numbers: else a crash would make

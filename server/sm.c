@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "server/archive.h"
+#include "server/presence.h"
 #include "server/route.h"
 #include "server/sm_impl.h"
 #include "server/stream.h"
@@ -88,8 +89,12 @@ static void settle(struct sterna_session *s, uint32_t h, bool ok, bool has_row)
 	struct sm *m = s->sm;
 	size_t n = 0;
 
-	if (!ok)
+	if (!ok && !m->broken) {
+		/* No ack can ever pass this one: pending would only grow, and no resumption succeed. The client repeats
+		 * what it has no ack for, in a session of its own. */
 		m->broken = true;
+		timer_set(&m->expiry, 0);
+	}
 	for (size_t i = 0; i < m->pending_count; i++)
 		if (m->pending[i].h == h) {
 			m->pending[i].done = ok;
@@ -274,6 +279,11 @@ void sm_replay(struct sterna_session *s)
 	m->request_at = m->out - request_after(s);
 	m->asked_us = 0;
 	sm_flush(s);
+	if (!m->back_from_crash)
+		return;
+	/* Who came before it was back was told that it is not there; nor has it heard of them. */
+	m->back_from_crash = false;
+	presence_refresh(s);
 }
 
 void sm_flush(struct sterna_session *s)
@@ -345,20 +355,23 @@ void sm_keep_in_tags(const char *old, struct buf *tags)
 void sm_on_expiry(struct timer *t, void *arg)
 {
 	struct sterna_session *s = arg;
+	const bool broken = s->sm->broken;
 
 	(void)t;
-	if (!s->sm->overflow) {
+	if (!sm_is_doomed(s->sm)) {
 		session_end(s);
 		return;
 	}
-	log_notice("sm", "too much is not acknowledged; the session ends", "jid", jid_full(s->jid));
-	session_kick(s, "policy-violation", "too many unacknowledged stanzas");
+	log_notice("sm", broken ? "not known whether all is stored; the session ends"
+		: "too much is not acknowledged; the session ends", "jid", jid_full(s->jid));
+	session_kick(s, broken ? "internal-server-error" : "policy-violation",
+		broken ? "not known whether all is stored" : "too many unacknowledged stanzas");
 }
 
 void sm_detached(struct sterna_session *s)
 {
 	s->sm->resuming = NULL; /* that stream has ended before it could be told */
-	if (!s->sm->overflow)
+	if (!sm_is_doomed(s->sm))
 		timer_set(&s->sm->expiry, s->sm->timeout_us);
 	sm_store(s);
 }

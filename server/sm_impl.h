@@ -57,6 +57,12 @@ static inline struct sm_entry *sm_at(struct sm *m, size_t i)
 	return &m->queue[(m->head + i) % m->size];
 }
 
+/* It ends as soon as the loop runs: not from within what found out. */
+static inline bool sm_is_doomed(const struct sm *m)
+{
+	return m->overflow || m->broken;
+}
+
 struct sm *sm_new(struct sterna_session *s);
 void sm_append(struct sm *m, struct stanza *st, const struct jid *to, int64_t archive_id);
 void sm_drop_acked(struct sm *m, uint32_t h);

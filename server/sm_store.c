@@ -315,7 +315,7 @@ void sm_resume(struct account *a, struct stream *st, const char *previd, uint32_
 {
 	struct sterna_session *s = find(a, previd);
 
-	if (s == NULL || s->gone) {
+	if (s == NULL || s->gone || s->sm->broken) {
 		done(st, NULL, "item-not-found", 0);
 		return;
 	}
@@ -330,7 +330,7 @@ void sm_resume(struct account *a, struct stream *st, const char *previd, uint32_
 		renumber(s, h);
 	else
 		sm_drop_acked(m, h);
-	if (!m->overflow)
+	if (!sm_is_doomed(m))
 		timer_cancel(&m->expiry);
 	if (s->stream != NULL)
 		stream_replaced(s->stream); /* a half-open connection: the new one takes over */
@@ -338,6 +338,7 @@ void sm_resume(struct account *a, struct stream *st, const char *previd, uint32_
 	st->session = session_ref(s);
 	m->resuming = st;
 	m->resume_done = done;
+	sm_store(s); /* it is connected: its time does not run any more, also after a crash */
 	sm_try_answer(s); /* at once, or when what is pending is committed */
 }
 
