@@ -266,12 +266,20 @@ enum sterna_result daemon_reload(struct daemon *d, struct buf *said)
 		return refuse(said, text, NULL);
 	}
 	/* Certificates are read anew in any case: files change under the same names. */
-	if (net_reload_tls(d->net, fresh) != STERNA_OK) {
+	if (net_check_tls(fresh) != STERNA_OK) {
 		config_unref(&fresh);
 		return refuse(said, "a certificate cannot be used; the log says which", NULL);
 	}
-	if (config_apply_log(&fresh->log) != STERNA_OK)
-		log_error("reload", "the log cannot be opened; it goes on as before");
+	if (config_apply_log(&fresh->log) != STERNA_OK) {
+		snprintf(text, sizeof text, "%.900s", fresh->log.file);
+		config_unref(&fresh);
+		return refuse(said, "the log cannot be opened", text);
+	}
+	if (net_reload_tls(d->net, fresh) != STERNA_OK) { /* a file has changed since the look at it */
+		(void)!config_apply_log(&d->config->log);
+		config_unref(&fresh);
+		return refuse(said, "a certificate cannot be used; the log says which", NULL);
+	}
 	d->old = xrealloc(d->old, (d->old_count + 1) * sizeof(struct config *));
 	d->old[d->old_count++] = d->config;
 	d->config = fresh;

@@ -1,5 +1,6 @@
 /* modules.c - what is loaded, and in which order. */
 #include "server/modules.h"
+#include <dlfcn.h>
 #include <string.h>
 #include "server/registry.h"
 
@@ -66,29 +67,58 @@ enum sterna_result modules_load(struct server *s)
 	return STERNA_EINVAL;
 }
 
-enum sterna_result modules_check(const struct server *s, const struct config *c, char *text, size_t size)
-{
-	const struct registry *r = s->registry;
-
-	for (size_t i = 0; i < r->module_count; i++) {
-		const struct sterna_module *m = r->modules[i]->m;
-		struct arena *a = arena_new(m->config_size + 256);
-		struct config_error err = { 0 };
-		const enum sterna_result rc = m->options == NULL ? STERNA_OK
-			: options_apply(m->options, config_section(c, "modules", m->name), a, arena_zalloc(a, m->config_size), &err);
-
-		arena_free(&a);
-		if (rc != STERNA_OK) {
-			config_error_text(&err, text, size);
-			return rc;
-		}
-	}
-	return STERNA_OK;
-}
-
 static bool is_wanted(const struct config *c, const char *name)
 {
 	return strcmp(name, "roster") == 0 || strcmp(name, "register") == 0 || config_child(c->modules, name) != NULL;
+}
+
+static enum sterna_result check_one(const struct config *c, const struct sterna_module *m, struct config_error *err)
+{
+	struct arena *a = arena_new(m->config_size + 256);
+	enum sterna_result rc = m->options == NULL ? STERNA_OK
+		: options_apply(m->options, config_section(c, "modules", m->name), a, arena_zalloc(a, m->config_size), err);
+
+	arena_free(&a);
+	for (const char *const *need = m->needs; rc == STERNA_OK && c->modules != NULL && need != NULL && *need != NULL; need++)
+		if (!is_wanted(c, *need))
+			rc = config_fail(err, config_child(c->modules, m->name), true, "module '%s' needs '%s', which is not named",
+				m->name, *need);
+	return rc;
+}
+
+/* One that is named and not loaded yet. */
+static enum sterna_result check_new(const struct config *c, const struct config_node *n, struct config_error *err)
+{
+	void *handle = NULL;
+	const struct sterna_module *m = module_read(c, n->key, &handle);
+	enum sterna_result rc;
+
+	if (m != NULL && m->abi == STERNA_ABI)
+		rc = check_one(c, m, err);
+	else
+		rc = config_fail(err, n, true, "module '%.60s' cannot be loaded%s", n->key,
+			m != NULL ? ": it was made for another version" : "; the log says why");
+	if (handle != NULL)
+		dlclose(handle);
+	return rc;
+}
+
+enum sterna_result modules_check(const struct server *s, const struct config *c, char *text, size_t size)
+{
+	const struct registry *r = s->registry;
+	struct config_error err = { 0 };
+	enum sterna_result rc = STERNA_OK;
+
+	for (size_t i = 0; rc == STERNA_OK && i < r->module_count; i++)
+		if (c->modules == NULL || is_wanted(c, r->modules[i]->m->name))
+			rc = check_one(c, r->modules[i]->m, &err);
+	for (const struct config_node *n = c->modules != NULL ? c->modules->first : NULL; rc == STERNA_OK && n != NULL;
+		n = n->next)
+		if (module_find(s, n->key) == NULL)
+			rc = check_new(c, n, &err);
+	if (rc != STERNA_OK)
+		config_error_text(&err, text, size);
+	return rc;
 }
 
 enum sterna_result modules_apply(struct server *s)

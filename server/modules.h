@@ -8,7 +8,8 @@
  *  @return STERNA_EINVAL one cannot be loaded (logged) */
 enum sterna_result modules_load(struct server *s) STERNA_CHECKED;
 
-/** Would the options of a new configuration do, for the modules that are loaded? text: what is wrong. */
+/** Would a new configuration do: are its modules there, with what they need, and their options right? text: what is
+ *  wrong. Nothing is loaded. */
 enum sterna_result modules_check(const struct server *s, const struct config *c, char *text, size_t size) STERNA_CHECKED;
 /** After a reload: options of loaded modules anew, modules that are named no more unloaded, new ones loaded. */
 enum sterna_result modules_apply(struct server *s) STERNA_CHECKED;

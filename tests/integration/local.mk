@@ -16,6 +16,7 @@ EXTRA_DIST += \
 	tests/integration/test_manual.py \
 	tests/integration/test_out_of_tree.py \
 	tests/integration/test_register.py \
+	tests/integration/test_reload.py \
 	tests/integration/test_sasl.py \
 	tests/integration/test_sasl2.py \
 	tests/integration/test_slixmpp.py \
