@@ -66,7 +66,7 @@ void stanza_write(struct buf *out, struct stanza *s, const char *to);
 void stanza_write_stored(struct buf *out, struct stanza *s);
 
 /** An error reply to s (RFC 6120 §8.3), from what s was sent to; NULL if s must not be answered: it is an
- *  error or a result itself, or presence that is no subscription. */
+ *  error or a result itself, or presence that nobody expects an answer to (unavailable, probes). */
 struct stanza *stanza_error(const struct stanza *s, enum sterna_condition condition, const char *text,
 	const char *app_name, const char *app_ns);
 /** An IQ result for s, without payload yet. */

@@ -192,7 +192,7 @@ static void on_message(struct sim_client *c, const struct sterna_elem *e)
 	if (c->world->stanza_ids && sid == NULL)
 		world_fault(c->world, "message %u came without a stanza-id", n);
 	m->got++;
-	if (m->got == 1) {
+	if (m->got == 1 && !m->refused) { /* else it was refused and went out again, behind others */
 		if (n + 1 < c->last_from[m->from])
 			world_fault(c->world, "client %u: message %u comes after %u from the same sender", c->index, n,
 				c->last_from[m->from] - 1);

@@ -174,3 +174,37 @@ TESTS += tests/unit/test_jid_list
 tests_unit_test_jid_list_SOURCES = tests/unit/test_jid_list.c xep/jid_list.c
 tests_unit_test_jid_list_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_jid_list_LDADD = $(UNIT_LDADD)
+
+# Tests that speak with a whole server (harness.h); the modules concerned are linked in.
+HARNESS = tests/unit/harness.c tests/unit/harness.h
+HARNESS_LDADD = tests/sim/libsim.la $(CHECK_LIBS)
+
+check_PROGRAMS += tests/unit/test_time
+TESTS += tests/unit/test_time
+tests_unit_test_time_SOURCES = tests/unit/test_time.c $(HARNESS) xep/xep0202_time.c
+tests_unit_test_time_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_time_LDADD = $(HARNESS_LDADD)
+
+check_PROGRAMS += tests/unit/test_route
+TESTS += tests/unit/test_route
+tests_unit_test_route_SOURCES = tests/unit/test_route.c $(HARNESS)
+tests_unit_test_route_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_route_LDADD = $(HARNESS_LDADD)
+
+check_PROGRAMS += tests/unit/test_roster
+TESTS += tests/unit/test_roster
+tests_unit_test_roster_SOURCES = tests/unit/test_roster.c
+tests_unit_test_roster_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_roster_LDADD = $(UNIT_LDADD)
+
+check_PROGRAMS += tests/unit/test_stanza
+TESTS += tests/unit/test_stanza
+tests_unit_test_stanza_SOURCES = tests/unit/test_stanza.c
+tests_unit_test_stanza_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_stanza_LDADD = $(UNIT_LDADD)
+
+check_PROGRAMS += tests/unit/test_map
+TESTS += tests/unit/test_map
+tests_unit_test_map_SOURCES = tests/unit/test_map.c
+tests_unit_test_map_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_map_LDADD = $(UNIT_LDADD)
