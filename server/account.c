@@ -9,7 +9,7 @@
 #include "server/session.h"
 #include "server/sm.h"
 
-enum { WAITING_MAX = 1000, IDLE_MAX = 10000 };
+enum { WAITING_MAX = 1000, IDLE_MAX = 10000, LOAD_AGAIN_US = 1000000 };
 
 const struct db_stmt account_insert = {
 	.name = "account_insert", .params = "ti",
@@ -128,6 +128,7 @@ void account_unload(struct account *a)
 	free(a->slots);
 	free(a->last_status);
 	roster_clear(&a->roster);
+	timer_cancel(&a->again);
 	offline_unload(a);
 	hidden_free(a);
 	jid_unref(&a->jid);
@@ -224,8 +225,69 @@ static void run_waiting(struct account *a)
 	account_release(a);
 }
 
+static void load(struct account *a);
+
+static void on_load_again(struct timer *t, void *arg)
+{
+	(void)t;
+	load(arg);
+}
+
+/* Half of what is stored is worse than nothing. */
+static void forget_loaded(struct account *a)
+{
+	a->busy++; /* the modules' calls come and go: it does not become idle by that */
+	while (a->sessions != NULL)
+		session_drop(a->sessions);
+	modules_event(a->worker, STERNA_ACCOUNT_UNLOADED, a, NULL, NULL);
+	a->busy--;
+	for (unsigned i = 0; i < a->slot_count; i++)
+		free(a->slots[i]);
+	free(a->slots);
+	a->slots = NULL;
+	a->slot_count = 0;
+	roster_clear(&a->roster);
+	map_init(&a->roster.items, a->worker->accounts.k0, a->worker->accounts.k1);
+	free(a->last_status);
+	a->last_status = NULL;
+	a->offline_count = 0;
+}
+
+/* A login is told; stanzas wait on, as their acks do: what was promised to nobody need not be refused. */
+static void load_later(struct account *a)
+{
+	struct sterna_call *all = a->waiting, *next;
+
+	a->waiting = NULL;
+	a->waiting_end = &a->waiting;
+	a->waiting_count = 0;
+	account_hold(a);
+	a->state = ACCOUNT_FAILED;
+	for (struct sterna_call *c = all; c != NULL; c = next) {
+		next = c->next;
+		c->next = NULL;
+		if (c->impatient) {
+			c->ready(c);
+		} else {
+			*a->waiting_end = c;
+			a->waiting_end = &c->next;
+			a->waiting_count++;
+		}
+	}
+	a->state = ACCOUNT_LOADING;
+	a->reads = 1; /* not idle */
+	timer_set(&a->again, LOAD_AGAIN_US);
+	account_release(a);
+}
+
 static void loaded(struct account *a, enum account_state state)
 {
+	if (state == ACCOUNT_FAILED)
+		forget_loaded(a);
+	if (state == ACCOUNT_FAILED && a->away && !a->worker->stopping) {
+		load_later(a);
+		return;
+	}
 	a->state = state;
 	if (state == ACCOUNT_READY)
 		modules_event(a->worker, STERNA_ACCOUNT_LOADED, a, NULL, NULL);
@@ -236,16 +298,32 @@ static void loaded(struct account *a, enum account_state state)
 	run_waiting(a);
 }
 
-static void read_done(struct account *a, bool ok)
+static void read_done(struct account *a, enum sterna_result rc)
 {
-	if (!ok)
-		a->load_failed = true;
+	a->load_failed |= rc != STERNA_OK;
+	a->away |= rc == STERNA_EUNAVAILABLE;
 	if (--a->reads > 0)
 		return;
-	/* Half of what is stored is worse than nothing: it is read again when it is asked for again. */
-	while (a->load_failed && a->sessions != NULL)
-		session_drop(a->sessions);
 	loaded(a, a->load_failed ? ACCOUNT_FAILED : ACCOUNT_READY);
+}
+
+static struct account *one_that_waits(struct worker *w)
+{
+	struct map_entry *e;
+
+	for (size_t at = 0; (e = map_next(&w->accounts, &at)) != NULL;)
+		if (timer_is_set(&((struct account *)e->value)->again))
+			return e->value;
+	return NULL;
+}
+
+void account_give_up(struct worker *w)
+{
+	for (struct account *a; (a = one_that_waits(w)) != NULL;) {
+		timer_cancel(&a->again);
+		a->reads = 0;
+		loaded(a, ACCOUNT_FAILED);
+	}
 }
 
 static void on_roster(void *arg, enum sterna_result rc, const struct db_rows *rows)
@@ -254,7 +332,7 @@ static void on_roster(void *arg, enum sterna_result rc, const struct db_rows *ro
 
 	if (rc == STERNA_OK)
 		roster_load(&a->roster, rows);
-	read_done(a, rc == STERNA_OK);
+	read_done(a, rc);
 }
 
 static void on_offline(void *arg, enum sterna_result rc, const struct db_rows *rows)
@@ -263,12 +341,12 @@ static void on_offline(void *arg, enum sterna_result rc, const struct db_rows *r
 
 	if (rc == STERNA_OK && db_rows_count(rows) > 0)
 		a->offline_count += (unsigned)db_int(rows, 0, 0);
-	read_done(a, rc == STERNA_OK);
+	read_done(a, rc);
 }
 
-static void on_sm(struct account *a, bool ok)
+static void on_sm(struct account *a, enum sterna_result rc)
 {
-	read_done(a, ok);
+	read_done(a, rc);
 }
 
 static void on_module_rows(struct account *a, const struct module_slot *m, const struct sterna_account_read *r,
@@ -307,7 +385,7 @@ static void on_module_read(void *arg, enum sterna_result rc, const struct db_row
 	if (late)
 		account_release(a);
 	else
-		read_done(a, rc == STERNA_OK);
+		read_done(a, rc);
 }
 
 static void read_module(struct account *a, const struct module_slot *slot, const struct sterna_account_read *read,
@@ -354,6 +432,7 @@ static void on_account(void *arg, enum sterna_result rc, const struct db_rows *r
 	const struct db_value owner = db_text(jid_bare(a->jid));
 
 	a->reads = 0;
+	a->away = rc == STERNA_EUNAVAILABLE;
 	if (rc != STERNA_OK || db_rows_count(rows) == 0) {
 		account_hold(a);
 		loaded(a, rc == STERNA_OK ? ACCOUNT_ABSENT : ACCOUNT_FAILED);
@@ -380,9 +459,20 @@ static struct account *make(struct worker *w, const struct jid *j)
 	a->jid = jid_to_bare(j);
 	a->host = server_host(w->server, jid_domain(j));
 	a->waiting_end = &a->waiting;
+	timer_init(&a->again, w->loop, on_load_again, a);
 	map_init(&a->roster.items, w->accounts.k0, w->accounts.k1);
 	map_put(&w->accounts, jid_bare(a->jid), a);
 	return a;
+}
+
+static void load(struct account *a)
+{
+	const struct db_value owner = db_text(jid_bare(a->jid));
+
+	a->state = ACCOUNT_LOADING;
+	a->load_failed = false;
+	a->reads = 1;
+	db_read(a->worker->db, &account_select, &owner, on_account, a);
 }
 
 struct account *account_get(struct worker *w, const struct jid *j)
@@ -396,11 +486,7 @@ struct account *account_get(struct worker *w, const struct jid *j)
 	if (a != NULL)
 		return a;
 	a = make(w, j);
-	a->state = ACCOUNT_LOADING;
-	a->reads = 1;
-	const struct db_value owner = db_text(jid_bare(a->jid));
-
-	db_read(w->db, &account_select, &owner, on_account, a);
+	load(a);
 	return a;
 }
 

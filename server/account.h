@@ -21,6 +21,8 @@ struct account {
 	bool deleted;                    /* in storage; what is in memory goes with the last that holds it */
 	bool load_failed;
 	unsigned reads;                  /* of the load, not answered yet */
+	bool away;                       /* it failed because the database is away: it is tried again */
+	struct timer again;
 	unsigned busy;                   /* calls that hold this account */
 	struct sterna_call *waiting, **waiting_end;
 	size_t waiting_count;
@@ -49,7 +51,8 @@ struct account *account_make_anonymous(struct worker *w, const struct jid *j);
 /** In memory and ready, or NULL; never loads. */
 struct account *account_find(struct worker *w, const char *bare);
 /** Run fn when the account is ready, absent or could not be loaded: now if it is known already, else in the
- *  order of the calls. The call is account_when's until then. @return false: too many wait; c was not taken */
+ *  order of the calls. While the database is away they wait; those that are c->impatient find it ACCOUNT_FAILED
+ *  meanwhile. The call is account_when's until then. @return false: too many wait; c was not taken */
 bool account_when(struct account *a, struct sterna_call *c, void (*fn)(struct sterna_call *c));
 /** A module was loaded while the account is in memory: its reads, and its event. */
 void account_meet_module(struct account *a, const struct module_slot *slot);
@@ -63,6 +66,8 @@ void account_unload(struct account *a);
 void account_save_last(struct account *a);
 /** It is deleted in storage: sessions end, contacts hear that nobody is there to see any more (XEP-0077 §3.2). */
 void account_deleted(struct account *a);
+/** The worker ends: those that wait for a database that is away wait no more. */
+void account_give_up(struct worker *w);
 void account_trim(struct worker *w);     /**< unload the longest idle ones over the limit */
 
 /** Someone (a bare JID, a domain) does not see this account's presence any more, or does again. */

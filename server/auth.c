@@ -199,6 +199,7 @@ static void at_owner(struct stream *s)
 	s->auth->ticket->refs++;
 	c->data = s->auth->ticket;
 	call_set_account(c, acc);
+	c->impatient = true; /* the client may try again, or elsewhere */
 	if (!account_when(acc, c, account_ready)) {
 		ticket_unref(s->auth->ticket);
 		call_finish(c);

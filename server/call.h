@@ -62,6 +62,7 @@ struct sterna_call {
 	void *data;
 	struct arena *arena;                 /* what handlers build; made when first asked for */
 	uint64_t trace;
+	bool impatient;                      /* account_when: is to hear at once that the database is away */
 	struct jid *send_to;                 /* TO_SESSION: in place of the stanza's own 'to' */
 	int plan;                            /* of a message: enum deliver_plan */
 	bool left;                           /* the stanza has gone on to its recipient's owner */

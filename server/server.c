@@ -243,6 +243,8 @@ static void drain(struct server *s)
 {
 	bool any = true, last = false;
 
+	for (unsigned i = 0; i < s->worker_count; i++)
+		s->workers[i]->stopping = true;
 	while (any || !last) {
 		last = !any;
 		any = false;
@@ -251,6 +253,7 @@ static void drain(struct server *s)
 
 			while (w->streams != NULL)
 				stream_free_now(w->streams);
+			account_give_up(w);
 			any |= loop_drain(w->loop);
 			if (last && w->db != NULL)
 				any |= db_client_stop(w->db, 5000);

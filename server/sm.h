@@ -89,7 +89,7 @@ void sm_save(struct sterna_session *s);
 size_t sm_unacked(const struct sterna_session *s);
 
 /** When an account is loaded: its sessions of before the crash. Two reads; done(a) when they are there. */
-void sm_load(struct account *a, void (*done)(struct account *a, bool ok));
+void sm_load(struct account *a, void (*done)(struct account *a, enum sterna_result rc));
 extern const struct db_stmt sm_delete_all;
 
 #endif

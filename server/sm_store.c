@@ -346,7 +346,7 @@ void sm_resume(struct account *a, struct stream *st, const char *previd, uint32_
 
 struct loading {
 	struct account *account;
-	void (*done)(struct account *a, bool ok);
+	void (*done)(struct account *a, enum sterna_result rc);
 };
 
 /* One tag of a row that concerns this session: updates the chain or the queue. */
@@ -439,7 +439,7 @@ static void on_rows(void *arg, enum sterna_result rc, const struct db_rows *rows
 		s->sm->loading = false;
 		timer_set(&s->sm->expiry, s->sm->left_us);
 	}
-	l->done(a, rc == STERNA_OK);
+	l->done(a, rc);
 	free(l);
 }
 
@@ -483,7 +483,7 @@ static void on_sessions(void *arg, enum sterna_result rc, const struct db_rows *
 			position = db_int(rows, row, 3);
 	}
 	if (count == 0) {
-		l->done(l->account, rc == STERNA_OK);
+		l->done(l->account, rc);
 		free(l);
 		return;
 	}
@@ -491,7 +491,7 @@ static void on_sessions(void *arg, enum sterna_result rc, const struct db_rows *
 		(const struct db_value[]){ db_text(jid_bare(l->account->jid)), DB_INT(position) }, on_rows, l);
 }
 
-void sm_load(struct account *a, void (*done)(struct account *a, bool ok))
+void sm_load(struct account *a, void (*done)(struct account *a, enum sterna_result rc))
 {
 	struct loading *l = xalloc(sizeof *l);
 
