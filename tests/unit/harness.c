@@ -123,9 +123,11 @@ struct test *test_new_with(const struct sterna_module *const *modules, const cha
 	struct test *t = xalloc(sizeof *t);
 	char *text = xasprintf("hosts: { example.net: {}, example.com: {} }\n%s\n", config != NULL ? config : "");
 
+	log_set_level(NULL, LOG_LEVEL_ERROR); /* each start brings the schema up */
 	sim_init(&t->sim, 1, text, 2);
 	free(text);
 	t->sim.modules = modules;
+	log_set_level(NULL, LOG_LEVEL_WARNING);
 	sim_start(&t->sim);
 	return t;
 }
