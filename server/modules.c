@@ -6,7 +6,7 @@
 
 /* A newcomer's server: what today's clients expect. */
 static const char *const usual[] = { "disco", "caps", "ping", "version", "time", "last", "contact", "vcard", "private",
-	"blocking", "carbons", "hints", "mam", "stanza_id", "csi", "offline", NULL };
+	"blocking", "pep", "carbons", "hints", "mam", "stanza_id", "csi", "offline", NULL };
 
 enum { UNLOAD_MS = 5000 };
 

@@ -2,4 +2,6 @@
 sqldir = $(pkgdatadir)/sql
 dist_sql_DATA = \
 	sql/0001_core.pg.sql \
-	sql/0001_core.sqlite.sql
+	sql/0001_core.sqlite.sql \
+	sql/0002_pubsub.pg.sql \
+	sql/0002_pubsub.sqlite.sql

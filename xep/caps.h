@@ -10,7 +10,8 @@
 
 struct caps {
 	/** Does the client that sent this presence announce the feature? false also while it is not known: its
-	 *  hash is asked for when its presence comes, and it is then verified before it is believed. */
+	 *  hash is asked for when its presence comes, and it is then verified before it is believed. Then the answer,
+	 *  an IQ with the id "caps-…" to the account, passes the stops after STERNA_IN_POLICY: time to ask again. */
 	bool (*has)(const struct caps *self, const struct sterna_elem *presence, const char *feature);
 };
 

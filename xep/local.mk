@@ -53,6 +53,25 @@ xep_xep0160_offline_la_SOURCES = xep/xep0160_offline.c
 xep_xep0160_offline_la_CFLAGS = $(MODULE_CFLAGS)
 xep_xep0160_offline_la_LDFLAGS = $(MODULE_LDFLAGS)
 
+module_LTLIBRARIES += xep/xep0163_pep.la
+xep_xep0163_pep_la_SOURCES = \
+	xep/xep0163_pep.c \
+	xep/xep0163_pep.h \
+	xep/xep0163_notify.c \
+	xep/xep0163_peers.c \
+	xep/caps.h \
+	xep/pubsub.h \
+	xep/pubsub_config.c \
+	xep/pubsub_items.c \
+	xep/pubsub_node.c \
+	xep/pubsub_owner.c \
+	xep/pubsub_publish.c \
+	xep/pubsub_subscribe.c \
+	xep/text.h
+xep_xep0163_pep_la_CFLAGS = $(MODULE_CFLAGS)
+xep_xep0163_pep_la_LDFLAGS = $(MODULE_LDFLAGS)
+xep_xep0163_pep_la_LIBADD = $(JANSSON_LIBS)
+
 module_LTLIBRARIES += xep/xep0191_blocking.la
 xep_xep0191_blocking_la_SOURCES = \
 	xep/xep0191_blocking.c \

@@ -10,7 +10,7 @@
 
 #define NS_CAPS "http://jabber.org/protocol/caps"
 
-enum { PENDING = 64, ID_SIZE = 22, PATIENCE_US = 30 * 1000000, MAX_FEATURE_BYTES = 16 * 1024 };
+enum { PENDING = 256, ID_SIZE = 22, PATIENCE_US = 30 * 1000000, MAX_FEATURE_BYTES = 16 * 1024 };
 
 struct caps_config {
 	unsigned cache_entries;
@@ -41,6 +41,7 @@ struct pending {
 	char ver[CAPS_VER_SIZE];         /* "": free */
 	char id[ID_SIZE];
 	uint64_t whom;                   /* hash of the full JID that was asked */
+	uint64_t asker;                  /* of the account: each asks for itself, and so learns when to look again */
 	int64_t asked_us;
 };
 struct caps_worker {
@@ -86,8 +87,8 @@ static bool has(const struct caps *self, const struct sterna_elem *presence, con
 
 /* --- asking --- */
 
-/* A place for a new question about this hash; NULL: it is being asked, or too many are. */
-static struct pending *place_for(struct caps_worker *w, const char *ver, int64_t now_us)
+/* A place for a new question about this hash; NULL: the account is asking it, or too many are asked. */
+static struct pending *place_for(struct caps_worker *w, const char *ver, uint64_t asker, int64_t now_us)
 {
 	struct pending *free_one = NULL;
 
@@ -96,7 +97,7 @@ static struct pending *place_for(struct caps_worker *w, const char *ver, int64_t
 
 		if (p->ver[0] == '\0' || now_us - p->asked_us > PATIENCE_US)
 			free_one = p;
-		else if (strcmp(p->ver, ver) == 0)
+		else if (p->asker == asker && strcmp(p->ver, ver) == 0)
 			return NULL;
 	}
 	return free_one;
@@ -112,6 +113,7 @@ static void ask(struct sterna_call *c, struct pending *p, const char *node, cons
 	strncpy(p->id, sterna_printf(c, "caps-%02x%02x%02x%02x%02x%02x%02x%02x", r[0], r[1], r[2], r[3], r[4], r[5],
 		r[6], r[7]), sizeof p->id - 1);
 	p->whom = hash_of(jid_full(sterna_from(c)));
+	p->asker = hash_of(sterna_owner(c));
 	p->asked_us = sterna_now_us(c);
 	sterna_attr(iq, "type", "get");
 	sterna_attr(iq, "id", p->id);
@@ -136,7 +138,7 @@ static enum sterna_verdict on_presence(struct sterna_call *c)
 	if (ver == NULL || jid_resource(sterna_from(c)) == NULL || caps_cache_knows(cache_of(c), ver)
 		|| !(sterna_is_own(c) || sterna_may_see(c, sterna_from(c))))
 		return STERNA_NEXT;
-	p = place_for(w, ver, sterna_now_us(c));
+	p = place_for(w, ver, hash_of(sterna_owner(c)), sterna_now_us(c));
 	if (p != NULL)
 		ask(c, p, node, ver);
 	return STERNA_NEXT;
@@ -191,7 +193,7 @@ static enum sterna_verdict on_iq(struct sterna_call *c)
 		if (is_result)
 			take_answer(c, p);
 		memset(p, 0, sizeof *p);
-		return STERNA_DONE;
+		return STERNA_NEXT; /* others may have waited for what is known now: caps.h */
 	}
 	return STERNA_NEXT;
 }

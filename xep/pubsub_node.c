@@ -1,0 +1,288 @@
+/* XEP-0060 §4: nodes in memory - their members, and who may do what. See pubsub.h. */
+#include <stdlib.h>
+#include <string.h>
+#include "xep/pubsub.h"
+
+enum { MAX_CACHED = 4096 };              /* bytes of a last item that is kept in memory */
+
+const char *const pubsub_affiliation_names[] = { "none", "outcast", "member", "publish-only", "publisher", "owner", NULL };
+const char *const pubsub_subscription_names[] = { "none", "pending", "subscribed", NULL };
+
+const struct db_stmt pubsub_load = {
+	.name = "pubsub_load", .params = "t", .columns = "ttiitt",
+	.sql = "SELECT n.node, n.config, coalesce((SELECT max(i.seq) FROM pubsub_item i WHERE i.owner = n.owner"
+		" AND i.node = n.node), 0), m.kind, m.jid, m.value FROM pubsub_node n LEFT JOIN pubsub_member m"
+		" ON m.owner = n.owner AND m.node = n.node WHERE n.owner = $1 ORDER BY n.node",
+};
+const struct db_stmt pubsub_drop_nodes = {
+	.name = "pubsub_drop_nodes", .params = "t", .sql = "DELETE FROM pubsub_node WHERE owner = $1",
+};
+const struct db_stmt pubsub_drop_members = {
+	.name = "pubsub_drop_members", .params = "t", .sql = "DELETE FROM pubsub_member WHERE owner = $1",
+};
+const struct db_stmt pubsub_drop_items = {
+	.name = "pubsub_drop_items", .params = "t", .sql = "DELETE FROM pubsub_item WHERE owner = $1",
+};
+
+struct pubsub_node *pubsub_find(const struct pubsub *ps, const char *name)
+{
+	for (size_t i = 0; name != NULL && i < ps->count; i++)
+		if (strcmp(ps->nodes[i]->name, name) == 0)
+			return ps->nodes[i];
+	return NULL;
+}
+
+struct pubsub_node *pubsub_add(struct pubsub *ps, const char *name)
+{
+	struct pubsub_node *n = xalloc(sizeof *n);
+
+	n->name = xstrdup(name);
+	pubsub_config_default(&n->cfg, name);
+	if (ps->count == ps->size) {
+		ps->size = ps->size > 0 ? ps->size * 2 : 8;
+		ps->nodes = xrealloc(ps->nodes, ps->size * sizeof(struct pubsub_node *));
+	}
+	ps->nodes[ps->count++] = n;
+	return n;
+}
+
+static void node_free(struct pubsub_node *n)
+{
+	for (size_t i = 0; i < n->member_count; i++)
+		free(n->members[i].jid);
+	free(n->members);
+	pubsub_config_clear(&n->cfg);
+	free(n->last);
+	free(n->name);
+	free(n);
+}
+
+void pubsub_remove(struct pubsub *ps, struct pubsub_node *n)
+{
+	for (size_t i = 0; i < ps->count; i++)
+		if (ps->nodes[i] == n) {
+			ps->nodes[i] = ps->nodes[--ps->count];
+			node_free(n);
+			return;
+		}
+}
+
+void pubsub_clear(struct pubsub *ps)
+{
+	for (size_t i = 0; i < ps->count; i++)
+		node_free(ps->nodes[i]);
+	free(ps->nodes);
+	*ps = (struct pubsub){ NULL, 0, 0 };
+}
+
+/* --- members --- */
+
+static struct pubsub_member *find_member(const struct pubsub_node *n, unsigned kind, const char *jid)
+{
+	for (size_t i = 0; i < n->member_count; i++)
+		if (n->members[i].kind == kind && strcmp(n->members[i].jid, jid) == 0)
+			return &n->members[i];
+	return NULL;
+}
+
+unsigned pubsub_member(const struct pubsub_node *n, unsigned kind, const char *jid)
+{
+	const struct pubsub_member *m = find_member(n, kind, jid);
+
+	return m != NULL ? m->value : 0;
+}
+
+void pubsub_set_member(struct pubsub_node *n, unsigned kind, const char *jid, unsigned value)
+{
+	struct pubsub_member *m = find_member(n, kind, jid);
+
+	if (m != NULL && value == 0) {
+		free(m->jid);
+		*m = n->members[--n->member_count];
+	} else if (m != NULL) {
+		m->value = value;
+	} else if (value != 0) {
+		if (n->member_count == n->member_size) {
+			n->member_size = n->member_size > 0 ? n->member_size * 2 : 4;
+			n->members = xrealloc(n->members, n->member_size * sizeof *n->members);
+		}
+		n->members[n->member_count++] = (struct pubsub_member){ xstrdup(jid), kind, value };
+	}
+}
+
+bool pubsub_name_value(const char *const *names, const char *name, unsigned *out)
+{
+	for (unsigned i = 0; name != NULL && names[i] != NULL; i++)
+		if (strcmp(names[i], name) == 0) {
+			*out = i;
+			return true;
+		}
+	return false;
+}
+
+unsigned pubsub_affiliation(const struct pubsub_node *n, const struct pubsub_who *who)
+{
+	return who->is_owner ? PUBSUB_OWNER : pubsub_member(n, PUBSUB_KIND_AFFILIATION, who->bare);
+}
+
+bool pubsub_is_subscribed(const struct pubsub_node *n, const struct pubsub_who *who)
+{
+	return pubsub_member(n, PUBSUB_KIND_SUBSCRIPTION, who->bare) == PUBSUB_SUBSCRIBED
+		|| (who->full != NULL && pubsub_member(n, PUBSUB_KIND_SUBSCRIPTION, who->full) == PUBSUB_SUBSCRIBED);
+}
+
+/* --- who may --- */
+
+static bool has_line(const char *lines, const char *text)
+{
+	const size_t len = strlen(text);
+
+	while (lines != NULL && *lines != '\0') {
+		const size_t n = strcspn(lines, "\n");
+
+		if (n == len && memcmp(lines, text, n) == 0)
+			return true;
+		lines += n + (lines[n] == '\n');
+	}
+	return false;
+}
+
+/* §4.5 roster: the owner shows its presence to them, and has them in one of the groups. */
+static bool in_groups(const struct pubsub_node *n, const struct pubsub_who *who)
+{
+	if (!who->sees || who->roster_item == NULL)
+		return false;
+	elem_foreach(g, who->roster_item)
+		if (strcmp(g->name, "group") == 0 && has_line(n->cfg.groups, elem_text(g->arena, g)))
+			return true;
+	return false;
+}
+
+enum pubsub_refusal pubsub_may_read(const struct pubsub_node *n, const struct pubsub_who *who)
+{
+	switch (pubsub_affiliation(n, who)) {
+	case PUBSUB_OWNER:
+	case PUBSUB_PUBLISHER:
+	case PUBSUB_MEMBER:
+		return PUBSUB_ALLOWED;
+	case PUBSUB_NONE:
+		break;
+	case PUBSUB_PUBLISH_ONLY:
+		return PUBSUB_CLOSED;
+	default:
+		return PUBSUB_IS_OUTCAST;
+	}
+	switch (n->cfg.access) {
+	case PUBSUB_OPEN:
+		return PUBSUB_ALLOWED;
+	case PUBSUB_PRESENCE:
+		return who->sees ? PUBSUB_ALLOWED : PUBSUB_NEEDS_PRESENCE;
+	case PUBSUB_ROSTER:
+		return in_groups(n, who) ? PUBSUB_ALLOWED : PUBSUB_NEEDS_GROUP;
+	case PUBSUB_AUTHORIZE:
+		return pubsub_is_subscribed(n, who) ? PUBSUB_ALLOWED : PUBSUB_NEEDS_SUBSCRIPTION;
+	default:
+		return PUBSUB_CLOSED;
+	}
+}
+
+bool pubsub_may_publish(const struct pubsub_node *n, const struct pubsub_who *who)
+{
+	const unsigned affiliation = pubsub_affiliation(n, who);
+
+	if (affiliation >= PUBSUB_PUBLISH_ONLY)
+		return true;
+	if (affiliation == PUBSUB_OUTCAST)
+		return false;
+	switch (n->cfg.publishers) {
+	case PUBSUB_BY_ALL:
+		return pubsub_may_read(n, who) == PUBSUB_ALLOWED;
+	case PUBSUB_BY_SUBSCRIBERS:
+		return pubsub_is_subscribed(n, who) && pubsub_may_read(n, who) == PUBSUB_ALLOWED;
+	default:
+		return false;
+	}
+}
+
+/* --- items --- */
+
+int64_t pubsub_next_seq(struct pubsub_node *n, int64_t now_us)
+{
+	n->last_seq = now_us > n->last_seq ? now_us : n->last_seq + 1;
+	return n->last_seq;
+}
+
+void pubsub_forget_last(struct pubsub_node *n)
+{
+	free(n->last);
+	n->last = NULL;
+	n->last_known = false;
+	n->changes++;
+}
+
+void pubsub_note_last(struct pubsub_node *n, const char *item_xml, int64_t seq)
+{
+	pubsub_forget_last(n);
+	if (item_xml != NULL && strlen(item_xml) > MAX_CACHED)
+		return;
+	n->last = item_xml != NULL ? xstrdup(item_xml) : NULL;
+	n->last_item_seq = seq;
+	n->last_known = true;
+}
+
+unsigned pubsub_max_items(const struct pubsub_node *n, const struct pubsub_limits *l)
+{
+	return n->cfg.max_items < l->items ? n->cfg.max_items : l->items;
+}
+
+uint64_t pubsub_max_payload(const struct pubsub_node *n, const struct pubsub_limits *l)
+{
+	return n->cfg.max_payload < l->payload ? n->cfg.max_payload : l->payload;
+}
+
+int64_t pubsub_expired_seq(const struct pubsub_node *n, int64_t now_us)
+{
+	return n->cfg.item_expire == PUBSUB_MAX ? 0 : now_us - (int64_t)n->cfg.item_expire * 1000000;
+}
+
+/* --- from the database --- */
+
+static struct pubsub_node *load_node(struct pubsub *ps, const char *owner, const char *name, const char *config)
+{
+	struct pubsub_node *n = pubsub_add(ps, name);
+
+	if (pubsub_config_parse(&n->cfg, config))
+		return n;
+	log_error("pubsub", "a node's configuration cannot be read; the node is left out", "owner", owner, "node", name);
+	pubsub_remove(ps, n);
+	return NULL;
+}
+
+void pubsub_load_rows(struct pubsub *ps, const char *owner, const struct sterna_rows *rows)
+{
+	struct pubsub_node *n = NULL;
+	const char *name = NULL;
+
+	for (size_t i = 0; i < rows->count; i++) {
+		const char *const *row = rows->text + i * rows->columns;
+		unsigned value = 0;
+
+		if (row[0] == NULL)
+			continue;
+		if (name == NULL || strcmp(name, row[0]) != 0) {
+			name = row[0];
+			n = load_node(ps, owner, name, row[1]);
+			if (n != NULL)
+				n->last_seq = db_int(rows->db, i, 2);
+		}
+		if (n == NULL || row[3] == NULL || row[4] == NULL)
+			continue;
+		const unsigned kind = (unsigned)db_int(rows->db, i, 3);
+
+		if (pubsub_name_value(kind == PUBSUB_KIND_AFFILIATION ? pubsub_affiliation_names
+			: pubsub_subscription_names, row[5], &value))
+			pubsub_set_member(n, kind, row[4], value);
+		else
+			log_error("pubsub", "a node's member cannot be read", "owner", owner, "node", name, "jid", row[4]);
+	}
+}
