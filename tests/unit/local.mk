@@ -169,6 +169,12 @@ tests_unit_test_caps_SOURCES = tests/unit/test_caps.c xep/caps_cache.c xep/disco
 tests_unit_test_caps_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_caps_LDADD = $(UNIT_LDADD)
 
+check_PROGRAMS += tests/unit/test_pubsub
+TESTS += tests/unit/test_pubsub
+tests_unit_test_pubsub_SOURCES = tests/unit/test_pubsub.c xep/pubsub_config.c xep/pubsub_node.c
+tests_unit_test_pubsub_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_pubsub_LDADD = $(UNIT_LDADD)
+
 check_PROGRAMS += tests/unit/test_jid_list
 TESTS += tests/unit/test_jid_list
 tests_unit_test_jid_list_SOURCES = tests/unit/test_jid_list.c xep/jid_list.c
