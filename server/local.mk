@@ -14,7 +14,8 @@ server_libsterna_la_SOURCES = \
 	server/component.c server/component.h \
 	server/config.c server/config.h \
 	server/config_node.c server/config_node.h \
-	server/conn.c server/conn.h \
+	server/conn.c server/conn.h server/conn_impl.h \
+	server/conn_ops.c \
 	server/control.c server/control.h \
 	server/control_core.c \
 	server/credential.c server/credential.h \
