@@ -492,7 +492,8 @@ static const struct stream_rule rules[] = {
 	{ STREAM_TASKS, NS_SASL2, "task-data", sasl2_on_task_data },
 	{ STREAM_SECURE, NS_CLIENT, "iq", register_on_iq },            /* XEP-0077 §3.1 */
 	{ STREAM_AUTHED, NS_CLIENT, "iq", on_early_iq },               /* §7.6 */
-	{ STREAM_AUTHED, NS_SM, "enable", on_enable_early },           /* XEP-0198 §3 */
+	{ STREAM_SECURE | STREAM_AUTHED, NS_SM, "enable", on_enable_early }, /* XEP-0198 §3 */
+	{ STREAM_SECURE, NS_SM, "resume", on_resume_bound },
 	{ STREAM_AUTHED, NS_SM, "resume", on_resume },                 /* §5 */
 	{ STREAM_BOUND, NS_SM, "enable", on_enable },
 	{ STREAM_BOUND, NS_SM, "resume", on_resume_bound },
