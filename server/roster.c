@@ -20,6 +20,9 @@ static const struct db_stmt roster_put = {
 	       "stanza = excluded.stanza, groups = excluded.groups, version = excluded.version, "
 	       "removed = excluded.removed",
 };
+static const struct db_stmt roster_drop = {
+	.name = "roster_drop", .params = "tt", .sql = "DELETE FROM roster WHERE owner = $1 AND contact = $2",
+};
 const struct db_stmt roster_delete_all = {
 	.name = "roster_delete_all", .params = "t", .sql = "DELETE FROM roster WHERE owner = $1",
 };
@@ -52,14 +55,22 @@ struct roster_item *roster_find(const struct roster *r, const char *bare)
 
 bool roster_is_full(const struct roster *r, size_t limit)
 {
-	const struct map_entry *e;
-	size_t live = 0;
+	return r->count >= limit || r->items.count >= 5 * limit;
+}
 
-	if (r->items.count < limit || r->items.count >= 4 * limit)
-		return r->items.count >= limit;
-	for (size_t at = 0; (e = map_next(&r->items, &at)) != NULL;)
-		live += !((const struct roster_item *)e->value)->removed;
-	return live >= limit;
+bool roster_is_pestered(const struct roster *r, size_t limit)
+{
+	const struct map_entry *e;
+	size_t requests = 0;
+
+	if (r->items.count < r->count + limit)
+		return false;
+	for (size_t at = 0; (e = map_next(&r->items, &at)) != NULL;) {
+		const struct roster_item *i = e->value;
+
+		requests += !i->in_roster && !i->removed;
+	}
+	return requests >= limit;
 }
 
 struct roster_item *roster_item(struct roster *r, const char *bare)
@@ -73,6 +84,7 @@ struct roster_item *roster_item(struct roster *r, const char *bare)
 	} else if (i->removed) {
 		i->removed = false;
 		i->in_roster = false;
+		i->was_shown = true;
 	}
 	return i;
 }
@@ -230,8 +242,9 @@ void roster_load(struct roster *r, const struct db_rows *rows)
 		i->subscription = (uint8_t)(db_int(rows, n, 2) & 3);
 		i->ask = db_int(rows, n, 3) != 0;
 		i->pending_in = (db_int(rows, n, 4) & 1) != 0;
-		/* bit 1 of pending_in: only a request, not shown in the roster */
+		/* bit 1 of pending_in: only a request, not shown in the roster; bit 2: but it was */
 		i->in_roster = (db_int(rows, n, 4) & 2) == 0;
+		i->was_shown = (db_int(rows, n, 4) & 4) != 0;
 		i->approved = db_int(rows, n, 5) != 0;
 		i->request = column(rows, n, 6);
 		i->groups = column(rows, n, 7);
@@ -248,6 +261,21 @@ void roster_store(struct db_batch *b, const char *owner, const struct roster_ite
 {
 	db_batch_add(b, &roster_put, (const struct db_value[]){
 		db_text(owner), db_text(i->jid), db_text(i->name), DB_INT(i->subscription), DB_INT(i->ask),
-		DB_INT((i->pending_in ? 1 : 0) | (i->in_roster ? 0 : 2)), DB_INT(i->approved), db_text(i->request),
+		DB_INT((i->pending_in ? 1 : 0) | (i->in_roster ? 0 : 2) | (i->was_shown && !i->in_roster ? 4 : 0)), DB_INT(i->approved), db_text(i->request),
 		db_text(i->groups), DB_INT(i->version), DB_INT(i->removed) });
+}
+
+bool roster_tidy(struct roster *r, struct db_batch *b, const char *owner, struct roster_item *i)
+{
+	if (i->in_roster || i->pending_in || i->approved || i->subscription != SUB_NONE || i->ask)
+		return true;
+	if (i->was_shown) {
+		i->removed = true;
+		return true;
+	}
+	if (b != NULL)
+		db_batch_add(b, &roster_drop, (const struct db_value[]){ db_text(owner), db_text(i->jid) });
+	map_remove(&r->items, i->jid);
+	item_free(i);
+	return false;
 }

@@ -23,6 +23,7 @@ struct roster_item {
 	bool approved;           /* pre-approval, §3.4 */
 	bool removed;            /* a tombstone, for roster versioning */
 	bool in_roster;          /* false: only a pending request; not shown */
+	bool was_shown;          /* not shown now, but it was: clients may remember it */
 };
 
 struct roster {
@@ -36,11 +37,15 @@ void roster_clear(struct roster *r);
 struct roster_item *roster_find(const struct roster *r, const char *bare); /**< not a removed one */
 /** No room for one more contact. Tombstones do not count, up to three times the limit of them. */
 bool roster_is_full(const struct roster *r, size_t limit);
+/** No room for one more request of someone who is no contact. */
+bool roster_is_pestered(const struct roster *r, size_t limit);
+/** It says nothing any more: out of memory (the item is gone) and of storage, or a tombstone if clients may
+ *  remember it. @return false: it is gone */
+bool roster_tidy(struct roster *r, struct db_batch *b, const char *owner, struct roster_item *i);
 /** The item, made (without being in the roster yet) if there is none. */
 struct roster_item *roster_item(struct roster *r, const char *bare);
 bool roster_has_from(const struct roster *r, const char *bare);    /**< contact gets our presence */
 bool roster_has_to(const struct roster *r, const char *bare);
-/** Drop an item that says nothing any more from memory (and leaves a tombstone if it was shown). */
 
 /** What a subscription stanza does to one side's item: RFC 6121 Appendix A.2 (outbound), A.3 (inbound). */
 struct subscription_effect {

@@ -45,17 +45,10 @@ void roster_changed(struct sterna_call *c, struct account *a, struct roster_item
 		push(c, a, i);
 }
 
-static bool says_nothing(const struct roster_item *i)
+static void item_changed(struct sterna_call *c, struct account *a, struct roster_item *i)
 {
-	return !i->in_roster && !i->pending_in && !i->approved && i->subscription == SUB_NONE && !i->ask;
-}
-
-/* Only a request, and that is over: nobody need remember it but the tombstone in storage. */
-static void tidy(struct account *a, struct roster_item *i)
-{
-	(void)a;
-	if (says_nothing(i))
-		i->removed = true;
+	if (roster_tidy(&a->roster, a->anonymous ? NULL : call_batch(c), jid_bare(a->jid), i))
+		roster_changed(c, a, i);
 }
 
 bool subscription_out(struct sterna_call *c, bool *show)
@@ -89,9 +82,8 @@ bool subscription_out(struct sterna_call *c, bool *show)
 			free(i->request);
 			i->request = NULL;
 		}
-		tidy(a, i);
-		roster_changed(c, a, i);
 		a->roster.count += (size_t)(i->in_roster && !was_shown);
+		item_changed(c, a, i);
 	}
 	if (e.lost_sight)
 		presence_hide(a, st->to);
@@ -137,7 +129,7 @@ void subscription_in(struct sterna_call *c)
 	if (i == NULL) {
 		/* nothing to undo; and requests are bounded like the roster */
 		if (st->type != PRESENCE_SUBSCRIBE
-			|| roster_is_full(&a->roster, c->worker->server->config->limits.roster_items))
+			|| roster_is_pestered(&a->roster, c->worker->server->config->limits.roster_items))
 			return;
 		i = roster_item(&a->roster, jid_bare(st->from));
 	}
@@ -150,8 +142,7 @@ void subscription_in(struct sterna_call *c)
 			free(i->request);
 			i->request = NULL;
 		}
-		tidy(a, i);
-		roster_changed(c, a, i);
+		item_changed(c, a, i);
 	}
 	if (e.route) {
 		if (st->type == PRESENCE_SUBSCRIBE)
