@@ -351,6 +351,11 @@ static void pull_more(struct pull *p)
 		(const struct db_value[]){ db_text(jid_bare(p->account->jid)) }, on_pulled, p);
 }
 
+bool offline_goes_to(const struct sterna_session *s)
+{
+	return s->account->pull != NULL && s->account->pull->session == s;
+}
+
 void offline_deliver(struct sterna_session *s)
 {
 	struct account *a = s->account;

@@ -25,6 +25,8 @@ void archive_received(struct sterna_call *c);
 /** Deliver what waits to a session that has become available, oldest first, with <delay/> (XEP-0203); but for what
  *  it has read in the archive. */
 void offline_deliver(struct sterna_session *s);
+/** Is it the session that is getting them now? */
+bool offline_goes_to(const struct sterna_session *s);
 /** The account goes out of memory. */
 void offline_unload(struct account *a);
 /** Turn a row back into one that waits: a session ended without acknowledging it. */

@@ -46,6 +46,20 @@ bool deliver_plan_is_stale(const struct sterna_call *c)
 	return c->plan == PLAN_SESSIONS;
 }
 
+/* What waited longer comes first. But what is for another session than the one that gets it does not wait. */
+static bool waits_behind(const struct sterna_call *c)
+{
+	const char *resource = jid_resource(c->stanza->to);
+
+	if (!c->account->pulling || (c->stanza->type != MESSAGE_CHAT && c->stanza->type != MESSAGE_NORMAL))
+		return false;
+	if (resource == NULL)
+		return true;
+	const struct sterna_session *s = account_session(c->account, resource);
+
+	return s != NULL ? offline_goes_to(s) : c->stanza->type == MESSAGE_CHAT;
+}
+
 enum deliver_plan deliver_plan_message(struct sterna_call *c)
 {
 	while (c->target_count > 0)
@@ -53,8 +67,8 @@ enum deliver_plan deliver_plan_message(struct sterna_call *c)
 	c->targets = NULL;
 	const char *resource = jid_resource(c->stanza->to);
 
-	if (c->account->pulling && (c->stanza->type == MESSAGE_CHAT || c->stanza->type == MESSAGE_NORMAL))
-		return PLAN_OFFLINE; /* behind the older ones */
+	if (waits_behind(c))
+		return PLAN_OFFLINE;
 	if (resource != NULL) {
 		struct sterna_session *s = account_session(c->account, resource);
 
@@ -90,6 +104,7 @@ void deliver_message(struct sterna_call *c)
 {
 	if (needs_row(c))
 		archive_id(c);
+	c->stanza->many = c->target_count > 1;
 	for (size_t i = 0; i < c->target_count; i++) {
 		struct sterna_session *s = c->targets[i];
 

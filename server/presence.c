@@ -294,8 +294,10 @@ void presence_broadcast(struct sterna_call *c)
 		first_presence(s);
 		modules_event(c->worker, STERNA_SESSION_AVAILABLE, s->account, s, c);
 	}
-	if (was_negative && priority >= 0)
+	if (was_negative && priority >= 0) {
+		s->open_since = worker_next_id(c->worker);
 		offline_deliver(s);
+	}
 }
 
 void presence_gone(struct sterna_session *s)

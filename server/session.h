@@ -19,6 +19,7 @@ struct sterna_session {
 	uint64_t id;                     /* in this process, for `session list` */
 	int64_t bound_us;
 	int priority;                    /* of the last available presence */
+	int64_t open_since;              /* an archive id: since then it gets what is for the bare JID; 0: not known */
 	bool available, interested;      /* interested: has asked for the roster (RFC 6121 §2.2) */
 	bool gone;
 	int64_t read_up_to;              /* it has read the archive up to this id: that does not wait for it */

@@ -376,6 +376,16 @@ void sm_detached(struct sterna_session *s)
 	sm_store(s);
 }
 
+/* Another session got it too, and answers for it: nothing is lost without this one, and sent twice with it. */
+static bool another_has(const struct sterna_session *s, const struct sm_entry *e)
+{
+	for (const struct sterna_session *o = s->account->sessions; e->stanza->many && o != NULL; o = o->next)
+		if (o != s && !o->gone && o->sm != NULL && o->available && o->priority >= 0 && o->open_since != 0
+			&& o->open_since < e->archive_id)
+			return true;
+	return false;
+}
+
 /* What was sent and never acknowledged: messages that have a row wait for the next session; others, and
  * requests, go back to their sender (XEP-0198 §5, RFC 6121 §8). */
 void sm_end(struct sterna_session *s)
@@ -387,6 +397,8 @@ void sm_end(struct sterna_session *s)
 	for (size_t i = 0; i < m->count; i++) {
 		struct sm_entry *e = sm_at(m, i);
 
+		if (e->archive_id != 0 && another_has(s, e))
+			continue;
 		if (e->archive_id != 0 && e->stanza->kind == STERNA_MESSAGE && stanza_is_storable(e->stanza)) {
 			archive_mark_offline(b, jid_bare(s->jid), e->archive_id);
 			s->account->offline_count++;

@@ -36,6 +36,7 @@ struct stanza {
 	struct archive_row *carried; /* the sender's row, to be committed with the recipient's; in the arena */
 	bool may_bounce;             /* an error may be sent to 'from' */
 	bool noted;                  /* observers have seen it */
+	bool many;                   /* a message: more than one session of its recipient got it */
 };
 
 /** Takes the arena with the element in it. On an error *a is still the caller's.
