@@ -455,7 +455,7 @@ enum sterna_verdict sterna_read(struct sterna_call *c, sterna_rows_fn *fn, const
 	}
 	/* What this session has sent before may be on its way to storage through another worker: it is read
 	 * when that is settled, so that everyone reads what they wrote. */
-	if (s != NULL && !s->gone && c->side == SIDE_IN && (s->reads != NULL || !session_may_read(s, c))) {
+	if (s != NULL && !s->gone && c->side == SIDE_IN && !session_may_read(s, c)) {
 		c->ready = read_now;
 		c->next = NULL;
 		*s->reads_end = c;

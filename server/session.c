@@ -193,14 +193,19 @@ bool session_may_read(const struct sterna_session *s, const struct sterna_call *
 
 void session_settled(struct sterna_session *s)
 {
-	while (s->reads != NULL && (s->gone || session_may_read(s, s->reads))) {
-		struct sterna_call *c = s->reads;
-
-		s->reads = c->next;
-		if (s->reads == NULL)
-			s->reads_end = &s->reads;
+	/* From the first after each: a read may go on at once, and change the list. One may stand before another
+	 * that it waits for, where hooks have let stanzas pass each other. */
+	for (struct sterna_call **at = &s->reads, *c; (c = *at) != NULL;) {
+		if (!s->gone && !session_may_read(s, c)) {
+			at = &c->next;
+			continue;
+		}
+		*at = c->next;
+		if (s->reads_end == &c->next)
+			s->reads_end = at;
 		c->next = NULL;
 		c->ready(c);
+		at = &s->reads;
 	}
 }
 

@@ -1,19 +1,22 @@
 /* sim.c - scenarios from seeds: clients that talk, connections that break, a database that goes away, a server
  * that is killed; and at the end everything promised must have come true.
  *
- *     sim [--seeds N] [--seed S] [--steps N] [--verbose]
+ *     sim [--seeds N] [--seed S] [--steps N] [--verbose] [--waits]
  *
- * A seed that fails is printed; --seed repeats it exactly, --verbose says what happened. */
+ * --waits adds a module whose hooks wait for reads (in even seeds). A seed that fails is printed; --seed repeats it exactly, --verbose says what happened. */
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "tests/sim/sim_client.h"
 
-extern const struct sterna_module sterna_module_mam, sterna_module_stanza_id, sterna_module_hints, sterna_module_carbons;
+extern const struct sterna_module sterna_module_mam, sterna_module_stanza_id, sterna_module_hints, sterna_module_carbons,
+	sterna_module_sim_wait;
 
 static const struct sterna_module *const with_archive[] = { &sterna_module_hints, &sterna_module_mam,
 	&sterna_module_stanza_id, &sterna_module_carbons, NULL };
+static const struct sterna_module *const with_waits[] = { &sterna_module_hints, &sterna_module_mam,
+	&sterna_module_stanza_id, &sterna_module_carbons, &sterna_module_sim_wait, NULL };
 static const struct sterna_module *const without[] = { NULL };
 
 static const char config[] =
@@ -197,7 +200,7 @@ static void check_ledger(struct sim_world *w)
 	}
 }
 
-static bool run(uint64_t seed, unsigned steps, bool verbose)
+static bool run(uint64_t seed, unsigned steps, bool verbose, bool waits)
 {
 	struct sim_world *w = xalloc(sizeof *w);
 	struct sim *s = &w->sim;
@@ -205,7 +208,7 @@ static bool run(uint64_t seed, unsigned steps, bool verbose)
 	w->verbose = verbose;
 	sim_init(s, seed, config, 1 + (unsigned)(seed % 3));
 	w->stanza_ids = seed % 2 == 0;
-	s->modules = w->stanza_ids ? with_archive : without;
+	s->modules = !w->stanza_ids ? without : waits ? with_waits : with_archive;
 	w->client_count = 3 + sim_below(s, 4);
 	for (unsigned i = 0; i < w->client_count; i++) {
 		char account[40];
@@ -241,10 +244,11 @@ static void no_log(void *arg, const char *line, size_t len)
 int main(int argc, char **argv)
 {
 	static const struct option options[] = { { "seeds", 1, NULL, 'n' }, { "seed", 1, NULL, 's' }, { "steps", 1, NULL, 't' },
-		{ "verbose", 0, NULL, 'v' }, { 0 } };
+		{ "verbose", 0, NULL, 'v' },
+		{ "waits", 0, NULL, 'w' }, { 0 } };
 	unsigned long first = 1, count = 200, passed = 0, failed = 0;
 	unsigned steps = 6000;
-	bool verbose = false;
+	bool verbose = false, waits = false;
 
 	for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
 		switch (o) {
@@ -258,18 +262,21 @@ int main(int argc, char **argv)
 		case 't':
 			steps = (unsigned)strtoul(optarg, NULL, 10);
 			break;
+		case 'w':
+			waits = true;
+			break;
 		case 'v':
 			verbose = true;
 			break;
 		default:
-			fprintf(stderr, "usage: sim [--seeds N] [--seed S] [--steps N] [--verbose]\n");
+			fprintf(stderr, "usage: sim [--seeds N] [--seed S] [--steps N] [--verbose] [--waits]\n");
 			return 2;
 		}
 	}
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	log_set_sink(no_log, &verbose);
 	for (unsigned long i = 0; i < count; i++) {
-		if (run(first + i, steps, verbose))
+		if (run(first + i, steps, verbose, waits))
 			passed++;
 		else
 			failed++;
