@@ -164,7 +164,10 @@ void sm_store(struct sterna_session *s)
 		return;
 	}
 	/* Recovery may skip rows that nobody lacks: none is pending, none unacknowledged. */
-	if (m->pending_count == 0 && m->count == 0)
+	const bool repeated = m->taken_count == 0 || (int32_t)(m->taken[m->taken_count - 1] - m->h_committed) <= 0;
+
+	/* … and what was taken behind a gap has come once more, so that h_in covers it. */
+	if (m->pending_count == 0 && m->count == 0 && repeated)
 		m->position = worker_next_id(w);
 	struct saving *v = xalloc(sizeof *v);
 	struct db_batch *b = db_batch_new(w->db);
