@@ -411,16 +411,7 @@ static void module_element(struct stream *s, struct arena **a, struct sterna_ele
 	call_run_handler(c, row->slot, row->element->fn, element_done);
 }
 
-enum { PAUSE_US = 5000, READS_MAX = 64 };
-
-static void pause_reading(struct stream *s)
-{
-	s->worker->congested = false;
-	if (s->state == STREAM_CLOSED)
-		return;
-	stream_hold(s, HOLD_RATE);
-	timer_set(&s->thaw, PAUSE_US);
-}
+enum { READS_MAX = 64 };
 
 static void stanza(struct stream *s, struct arena **a, struct sterna_elem *e)
 {
@@ -459,8 +450,7 @@ static void stanza(struct stream *s, struct arena **a, struct sterna_elem *e)
 			stream_hold(s, HOLD_READS);
 		route_from_session(session, &st, ack);
 		ack_done(&ack, true);
-		if (s->worker->congested)
-			pause_reading(s);
+		stream_pause_if_congested(s);
 		return;
 	}
 	if (session->sm != NULL)

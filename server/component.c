@@ -56,6 +56,8 @@ void component_send(struct worker *w, struct host *h, struct stanza **st)
 	p->stanza = *st;
 	*st = NULL;
 	loop_post(p->worker->loop, &p->mail);
+	if (loop_mail_depth(p->worker->loop) > w->server->config->limits.mailbox_stanzas)
+		w->congested = true; /* as with any hop: whoever sends is not read for a moment */
 }
 
 /* --- its stream --- */
@@ -129,6 +131,7 @@ static void stanza(struct stream *s, struct arena **a, struct sterna_elem *e)
 			route_hop(s->worker, &st, NULL);
 		else
 			route_error(s->worker, st, STERNA_BAD_REQUEST, NULL);
+		stream_pause_if_congested(s);
 	}
 	stanza_unref(&st);
 }

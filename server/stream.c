@@ -330,14 +330,31 @@ static const struct xml_handler handler = {
 	.open = on_open, .element = on_element, .close = on_close, .space = on_space,
 };
 
+/* The longest of several reasons counts. */
+static void hold_for(struct stream *s, uint64_t us)
+{
+	stream_hold(s, HOLD_RATE);
+	if (!timer_is_set(&s->thaw) || s->thaw.due_us < loop_now_us(s->worker->loop) + us)
+		timer_set(&s->thaw, us);
+}
+
 void stream_charge(struct stream *s, struct ratelimit *bucket, const struct sterna_rate *rate, uint64_t n)
 {
 	const uint64_t wait = ratelimit_charge(bucket, rate, loop_now_us(s->worker->loop), n);
 
-	if (wait == 0)
+	if (wait > 0)
+		hold_for(s, wait);
+}
+
+enum { PAUSE_US = 5000 };
+
+void stream_pause_if_congested(struct stream *s)
+{
+	if (!s->worker->congested)
 		return;
-	stream_hold(s, HOLD_RATE);
-	timer_set(&s->thaw, wait);
+	s->worker->congested = false;
+	if (s->state != STREAM_CLOSED)
+		hold_for(s, PAUSE_US);
 }
 
 static void on_read(void *arg, const char *bytes, size_t len)

@@ -110,6 +110,8 @@ void stream_detach_session(struct stream *s);
 
 /** What was read is paid for; in debt, nothing is read for a while. */
 void stream_charge(struct stream *s, struct ratelimit *bucket, const struct sterna_rate *rate, uint64_t n);
+/** What it sent went to a mailbox that is full: nothing is read for a moment. */
+void stream_pause_if_congested(struct stream *s);
 void stream_hold(struct stream *s, enum stream_hold why);
 void stream_release(struct stream *s, enum stream_hold why);
 /** Go on on another worker: fn(s) runs there. Held with HOLD_BUSY meanwhile; fn releases it. */

@@ -9,6 +9,7 @@ EXTRA_DIST += \
 	tests/integration/slixmpp_chat.py \
 	tests/integration/sterna.py \
 	tests/integration/suite.py \
+	tests/integration/test_component.py \
 	tests/integration/test_control.py \
 	tests/integration/test_hosts.py \
 	tests/integration/test_http.py \
