@@ -49,14 +49,15 @@ static void on_passed(struct mail *m, struct loop *l)
 void component_send(struct worker *w, struct host *h, struct stanza **st)
 {
 	struct passing *p = xalloc(sizeof *p);
+	struct worker *to = w->server->workers[0];
 
 	p->mail.run = on_passed;
-	p->worker = w->server->workers[0];
+	p->worker = to;
 	p->host = h;
 	p->stanza = *st;
 	*st = NULL;
-	loop_post(p->worker->loop, &p->mail);
-	if (loop_mail_depth(p->worker->loop) > w->server->config->limits.mailbox_stanzas)
+	loop_post(to->loop, &p->mail);
+	if (loop_mail_depth(to->loop) > w->server->config->limits.mailbox_stanzas)
 		w->congested = true; /* as with any hop: whoever sends is not read for a moment */
 }
 
