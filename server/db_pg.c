@@ -79,6 +79,14 @@ static void set_expire(struct pg_client *p)
 		due = p->held.first->deadline_us;
 	if (p->waiting.first != NULL && p->waiting.first->deadline_us < due)
 		due = p->waiting.first->deadline_us;
+	for (unsigned i = 0; i < p->connections; i++) {
+		const struct pg_expect *x = p->reads[i].first;
+
+		while (x != NULL && x->job == NULL)
+			x = x->next;
+		if (x != NULL && x->job->deadline_us < due)
+			due = x->job->deadline_us;
+	}
 	if (due == UINT64_MAX)
 		timer_cancel(&p->expire);
 	else
@@ -100,6 +108,25 @@ static void drop_expired(struct pg_client *p, struct db_job_list *list)
 	}
 }
 
+/* A database that stands still keeps its connections. Its answer, should it come, is nobody's any more. */
+static void drop_in_flight(struct pg_client *p, struct pg_conn *k)
+{
+	const uint64_t now = db_clock_us();
+
+	for (struct pg_expect *x = k->first; x != NULL; x = x->next) {
+		struct db_job *j = x->job;
+
+		if (j == NULL || now < j->deadline_us)
+			continue;
+		for (struct pg_expect *y = x; y != NULL; y = y->next)
+			if (y->job == j) {
+				y->job = NULL;
+				y->exec = NULL;
+			}
+		job_end(p, j, STERNA_EUNAVAILABLE);
+	}
+}
+
 static void on_expire(struct timer *t, void *arg)
 {
 	struct pg_client *p = arg;
@@ -107,6 +134,8 @@ static void on_expire(struct timer *t, void *arg)
 	(void)t;
 	drop_expired(p, &p->held);
 	drop_expired(p, &p->waiting);
+	for (unsigned i = 0; i < p->connections; i++)
+		drop_in_flight(p, &p->reads[i]);
 	set_expire(p);
 }
 
@@ -170,10 +199,17 @@ static void on_read_result(void *arg, struct pg_conn *k, const struct pg_expect 
 	struct pg_client *p = arg;
 
 	if (x->what == PG_SYNC) {
-		read_over(p, x->job);
+		if (x->job != NULL)
+			read_over(p, x->job);
+		else
+			send_reads(p);
 		return;
 	}
-	switch (pg_fault_of(k->conn, *res)) {
+	const enum pg_fault fault = pg_fault_of(k->conn, *res);
+
+	if (x->job == NULL && fault != PG_STALE && fault != PG_LOST)
+		return; /* it was answered when its time was up */
+	switch (fault) {
 	case PG_FINE:
 		if (x->what == PG_EXEC) {
 			db_rows_free(&x->job->rows);
@@ -201,7 +237,7 @@ static void reclaim_reads(struct pg_client *p, const struct pg_conn *k)
 
 	db_jobs_init(&again);
 	for (const struct pg_expect *x = k->first; x != NULL; x = x->next) {
-		if (x->what != PG_SYNC)
+		if (x->what != PG_SYNC || x->job == NULL)
 			continue;
 		if (++x->job->tries >= TRIES_MAX)
 			job_end(p, x->job, STERNA_EUNAVAILABLE);

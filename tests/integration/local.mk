@@ -22,5 +22,6 @@ EXTRA_DIST += \
 	tests/integration/test_sasl2.py \
 	tests/integration/test_slixmpp.py \
 	tests/integration/test_start.py \
+	tests/integration/test_storage.py \
 	tests/integration/test_streams.py \
 	tests/integration/xmpp.py
