@@ -24,4 +24,5 @@ EXTRA_DIST += \
 	tests/integration/test_start.py \
 	tests/integration/test_storage.py \
 	tests/integration/test_streams.py \
+	tests/integration/test_xep0114.py \
 	tests/integration/xmpp.py
