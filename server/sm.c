@@ -402,6 +402,7 @@ void sm_end(struct sterna_session *s)
 		if (e->archive_id != 0 && e->stanza->kind == STERNA_MESSAGE && stanza_is_storable(e->stanza)) {
 			archive_mark_offline(b, jid_bare(s->jid), e->archive_id);
 			s->account->offline_count++;
+			s->account->offline_more = true; /* also for a read that is on its way */
 			metric_add(w->server->metric_set, w->index, METRIC_OFFLINE_STORED, 0, 1);
 		} else if (e->stanza->kind == STERNA_IQ) {
 			route_error(w, e->stanza, STERNA_SERVICE_UNAVAILABLE, NULL);
