@@ -23,7 +23,7 @@ void buf_release(struct buf *b);           /**< empty and without memory; may be
 
 static inline const char *buf_data(const struct buf *b)
 {
-	return b->data + b->start;
+	return b->data != NULL ? b->data + b->start : NULL;
 }
 
 static inline size_t buf_len(const struct buf *b)
