@@ -129,24 +129,28 @@ static const char *field_text(struct sterna_call *c, const struct sterna_elem *f
 }
 
 /* A form: its FORM_TYPE, then its fields. NULL: it has no hidden FORM_TYPE, and is left out (§5.4, 3.6).
- * ok: false if it has several. */
+ * ok: false if it has several, values or fields. */
 static const char *form_text(struct sterna_call *c, const struct sterna_elem *form, bool *ok)
 {
 	struct parts *fields = parts_new(c, form);
 	const char *type = NULL;
 	struct buf b = BUF_INIT;
+	bool named = false;
 
 	elem_foreach(f, form) {
 		const struct sterna_elem *value = elem_child(f, "value", NULL);
 
 		if (!elem_is(f, "field", NS_DATA))
 			continue;
-		if (strcmp(attr_or_empty(f, "var"), "FORM_TYPE") != 0)
+		if (strcmp(attr_or_empty(f, "var"), "FORM_TYPE") != 0) {
 			fields->item[fields->count++] = field_text(c, f);
-		else if (value == NULL || elem_next(value) != NULL)
+			continue;
+		}
+		if (named || value == NULL || elem_next(value) != NULL)
 			*ok = false;
 		else if (strcmp(attr_or_empty(f, "type"), "hidden") == 0)
 			type = text_of(c, value);
+		named = true;
 	}
 	if (type == NULL)
 		return NULL;

@@ -68,6 +68,8 @@ START_TEST(doubles_are_not_well_formed)
 		"<field var='v'><value>1</value></field></x>"));
 	ck_assert_ptr_null(ver_of("<x xmlns='jabber:x:data'><field var='FORM_TYPE' type='hidden'><value>a</value>"
 		"<value>b</value></field></x>"));
+	ck_assert_ptr_null(ver_of("<x xmlns='jabber:x:data'><field var='FORM_TYPE' type='hidden'><value>a</value></field>"
+		"<field var='FORM_TYPE' type='hidden'><value>b</value></field></x>"));
 }
 END_TEST
 
