@@ -467,14 +467,19 @@ static void sasl1_success(struct stream *s, struct account *acc, const char *dat
 	stream_restart(s); /* RFC 6120 §6.4.6 */
 }
 
-static void sasl1_failure(struct stream *s, const char *condition)
+void auth_send_failure(struct stream *s, const char *ns, const char *condition)
 {
 	struct arena *a = arena_new(512);
-	struct sterna_elem *e = elem_new(a, "failure", NS_SASL);
+	struct sterna_elem *e = elem_new(a, "failure", ns);
 
 	elem_add(a, e, condition, NS_SASL);
 	stream_send_elem(s, e);
 	arena_free(&a);
+}
+
+static void sasl1_failure(struct stream *s, const char *condition)
+{
+	auth_send_failure(s, NS_SASL, condition);
 }
 
 static const struct auth_profile sasl1 = {

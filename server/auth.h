@@ -36,6 +36,8 @@ void auth_proven(struct stream *s, const struct auth_profile *p, const char *loc
 	const char *data, size_t len);
 /** A failed try: counts it, answers by the profile, ends the stream after too many. */
 void auth_failed(struct stream *s, const struct auth_profile *p, const char *condition, const char *reason);
+/** <failure/> in the profile's namespace, with SASL1's condition in it. */
+void auth_send_failure(struct stream *s, const char *ns, const char *condition);
 /** What is offered on this stream now: mask of 1u << enum sasl_mech. */
 unsigned auth_offer(struct stream *s);
 /** Types of channel binding that the stream has: mask of 1u << enum sasl_binding; and the data of one. */

@@ -134,12 +134,7 @@ static void challenge(struct stream *s, const char *data, size_t len)
 
 static void failure(struct stream *s, const char *condition)
 {
-	struct arena *a = arena_new(512);
-	struct sterna_elem *e = elem_new(a, "failure", NS_SASL2);
-
-	elem_add(a, e, condition, NS_SASL);
-	stream_send_elem(s, e);
-	arena_free(&a);
+	auth_send_failure(s, NS_SASL2, condition);
 	sasl2_free(s);
 }
 

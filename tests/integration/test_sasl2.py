@@ -273,17 +273,22 @@ def test_token_rotation_and_expiry(t):
     check(by_token(t, newer.get('token'))[1] == 'credentials-expired', 'it does not expire')
 
 
-@private()
-@accounts('juliet')
-def test_upgrade(t):
-    """XEP-0480: an account with one hash gets another from a client that knows the password"""
+def with_one_hash(t):
+    """a client whose account has keys for SCRAM-SHA-1 only, as one from long ago"""
     if t.server.db != 'sqlite':
         t.skip('makes its account by SQLite')
     base = sqlite3.connect(t.server.home / 'sterna.db', timeout=10)
     with base:
         base.execute("DELETE FROM credential WHERE jid = ? AND mech <> 'SCRAM-SHA-1'", (t.bare('juliet'),))
     base.close()
-    client = secured(t, mechanism='SCRAM-SHA-1')
+    return secured(t, mechanism='SCRAM-SHA-1')
+
+
+@private()
+@accounts('juliet')
+def test_upgrade(t):
+    """XEP-0480: an account with one hash gets another from a client that knows the password"""
+    client = with_one_hash(t)
     asked = ''.join("<upgrade xmlns='%s'>UPGR-SCRAM-SHA-%s</upgrade>" % (NS_UPGRADE, n) for n in ('256', '512'))
     elem = client.authenticate2(outer=asked)
     for digest in ('sha256', 'sha512'):
@@ -306,13 +311,7 @@ def test_upgrade(t):
 @accounts('juliet')
 def test_upgrade_that_fails(t):
     """XEP-0480 §3: what is no salted password is refused, and nobody is logged in"""
-    if t.server.db != 'sqlite':
-        t.skip('makes its account by SQLite')
-    base = sqlite3.connect(t.server.home / 'sterna.db', timeout=10)
-    with base:
-        base.execute("DELETE FROM credential WHERE jid = ? AND mech <> 'SCRAM-SHA-1'", (t.bare('juliet'),))
-    base.close()
-    client = secured(t, mechanism='SCRAM-SHA-1')
+    client = with_one_hash(t)
     client.authenticate2(outer="<upgrade xmlns='%s'>UPGR-SCRAM-SHA-256</upgrade>" % NS_UPGRADE)
     client.send("<next xmlns='%s' task='UPGR-SCRAM-SHA-256'/>" % NS_SASL2)
     client.expect('{%s}task-data' % NS_SASL2)
