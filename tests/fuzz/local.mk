@@ -42,4 +42,70 @@ noinst_PROGRAMS += tests/fuzz/fuzz_pie
 tests_fuzz_fuzz_pie_SOURCES = tests/fuzz/fuzz_pie.c
 tests_fuzz_fuzz_pie_LDADD = $(FUZZ_LDADD)
 tests_fuzz_fuzz_pie_LDFLAGS = $(FUZZ_LINKFLAGS)
+
+noinst_PROGRAMS += tests/fuzz/fuzz_mam
+tests_fuzz_fuzz_mam_SOURCES = tests/fuzz/fuzz_mam.c xep/xep0313_parse.c
+tests_fuzz_fuzz_mam_LDADD = $(FUZZ_LDADD)
+tests_fuzz_fuzz_mam_LDFLAGS = $(FUZZ_LINKFLAGS)
+
+noinst_PROGRAMS += tests/fuzz/fuzz_caps
+tests_fuzz_fuzz_caps_SOURCES = tests/fuzz/fuzz_caps.c xep/disco_info.c
+tests_fuzz_fuzz_caps_LDADD = $(FUZZ_LDADD)
+tests_fuzz_fuzz_caps_LDFLAGS = $(FUZZ_LINKFLAGS)
+
+# Whole servers: the simulation's, with the modules linked in.
+FUZZ_SIM = \
+	tests/fuzz/sim_fuzz.c \
+	tests/fuzz/sim_fuzz.h \
+	xep/caps.h \
+	xep/caps_cache.c \
+	xep/caps_cache.h \
+	xep/disco_info.c \
+	xep/disco_info.h \
+	xep/jid_list.c \
+	xep/jid_list.h \
+	xep/pubsub.h \
+	xep/pubsub_config.c \
+	xep/pubsub_items.c \
+	xep/pubsub_node.c \
+	xep/pubsub_owner.c \
+	xep/pubsub_publish.c \
+	xep/pubsub_subscribe.c \
+	xep/text.h \
+	xep/xep0012_last.c \
+	xep/xep0030_disco.c \
+	xep/xep0049_private.c \
+	xep/xep0054_vcard.c \
+	xep/xep0092_version.c \
+	xep/xep0115_caps.c \
+	xep/xep0157_contact.c \
+	xep/xep0160_offline.c \
+	xep/xep0163_notify.c \
+	xep/xep0163_peers.c \
+	xep/xep0163_pep.c \
+	xep/xep0163_pep.h \
+	xep/xep0191_blocking.c \
+	xep/xep0199_ping.c \
+	xep/xep0202_time.c \
+	xep/xep0280_carbons.c \
+	xep/xep0313_mam.c \
+	xep/xep0313_mam.h \
+	xep/xep0313_parse.c \
+	xep/xep0313_query.c \
+	xep/xep0313_query.h \
+	xep/xep0334_hints.c \
+	xep/xep0352_csi.c \
+	xep/xep0359_stanza_id.c \
+	xep/xep0441_prefs.c
+
+noinst_PROGRAMS += tests/fuzz/fuzz_stream
+tests_fuzz_fuzz_stream_SOURCES = tests/fuzz/fuzz_stream.c $(FUZZ_SIM)
+tests_fuzz_fuzz_stream_LDADD = tests/sim/libsim.la
+tests_fuzz_fuzz_stream_LDFLAGS = $(FUZZ_LINKFLAGS)
+
+noinst_PROGRAMS += tests/fuzz/fuzz_sm_tags
+tests_fuzz_fuzz_sm_tags_SOURCES = tests/fuzz/fuzz_sm_tags.c $(FUZZ_SIM)
+tests_fuzz_fuzz_sm_tags_LDADD = tests/sim/libsim.la
+tests_fuzz_fuzz_sm_tags_LDFLAGS = $(FUZZ_LINKFLAGS)
 endif
+EXTRA_DIST += tests/fuzz/corpus
