@@ -6,14 +6,24 @@ import sterna
 from suite import accounts, check
 
 
-@accounts('juliet', 'romeo')
-def test_two_people_chat(t):
-    """slixmpp: two people subscribe, see each other, chat, read the archive"""
+def run(t, script, roles):
     python = sterna.build_dir() / 'venv' / 'bin' / 'python3'
     if not python.exists():
         t.skip('no virtual environment; ./check makes it')
-    client = t.client('juliet')
-    lines = ''.join('%s %s\n' % (t.bare(role), t.users[role][1]) for role in ('juliet', 'romeo'))
-    done = subprocess.run([str(python), str(pathlib.Path(__file__).with_name('slixmpp_chat.py')), client.address,
-                           str(client.port), client.cafile or ''], input=lines, capture_output=True, text=True, timeout=60)
+    client = t.client(roles[0])
+    lines = ''.join('%s %s\n' % (t.bare(role), t.users[role][1]) for role in roles)
+    done = subprocess.run([str(python), str(pathlib.Path(__file__).with_name(script)), client.address, str(client.port),
+                           client.cafile or ''], input=lines, capture_output=True, text=True, timeout=90)
     check(done.returncode == 0, done.stdout + done.stderr)
+
+
+@accounts('juliet', 'romeo')
+def test_two_people_chat(t):
+    """slixmpp: two people subscribe, see each other, chat, read the archive"""
+    run(t, 'slixmpp_chat.py', ('juliet', 'romeo'))
+
+
+@accounts('juliet', 'romeo')
+def test_two_strangers_encrypt(t):
+    """XEP-0384: slixmpp-omemo: two strangers exchange encrypted messages both ways, one of them away at first"""
+    run(t, 'slixmpp_omemo_chat.py', ('juliet', 'romeo'))
