@@ -9,7 +9,7 @@
 #include "server/session.h"
 #include "server/sm.h"
 
-enum { WAITING_MAX = 1000, IDLE_MAX = 10000, LOAD_AGAIN_US = 1000000 };
+enum { WAITING_MAX = 1000, WAITING_ALL_MAX = 20000, IDLE_MAX = 10000, LOAD_AGAIN_US = 1000000 };
 
 const struct db_stmt account_insert = {
 	.name = "account_insert", .params = "ti",
@@ -199,13 +199,15 @@ bool account_when(struct account *a, struct sterna_call *c, void (*fn)(struct st
 		fn(c);
 		return true;
 	}
-	if (a->waiting_count >= WAITING_MAX)
+	/* Of all accounts together, too: while the database is away every address is one more to be loaded. */
+	if (a->waiting_count >= WAITING_MAX || (!c->impatient && a->worker->waiting >= WAITING_ALL_MAX))
 		return false;
 	c->ready = fn;
 	c->next = NULL;
 	*a->waiting_end = c;
 	a->waiting_end = &c->next;
 	a->waiting_count++;
+	a->worker->waiting++;
 	return true;
 }
 
@@ -219,6 +221,7 @@ static void run_waiting(struct account *a)
 		if (a->waiting == NULL)
 			a->waiting_end = &a->waiting;
 		a->waiting_count--;
+		a->worker->waiting--;
 		c->next = NULL;
 		c->ready(c);
 	}
@@ -267,6 +270,7 @@ static void load_later(struct account *a)
 		next = c->next;
 		c->next = NULL;
 		if (c->impatient) {
+			a->worker->waiting--;
 			c->ready(c);
 		} else {
 			*a->waiting_end = c;

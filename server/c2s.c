@@ -442,7 +442,7 @@ static void stanza(struct stream *s, struct arena **a, struct sterna_elem *e)
 		stream_error(s, "invalid-from", NULL);
 		stanza_unref(&st);
 	} else {
-		struct ack *ack = session->sm != NULL ? ack_new(session, h) : NULL;
+		struct ack *ack = ack_new(session, h); /* also without XEP-0198: what is under way is counted */
 
 		if (session->unsettled > s->worker->server->config->limits.uncommitted_stanzas)
 			stream_hold(s, HOLD_COMMIT);

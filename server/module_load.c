@@ -119,9 +119,9 @@ static void drop_slots(struct worker *w, const struct module_slot *m)
 				s->slots[m->index] = NULL;
 			}
 		}
-		if (a->state != ACCOUNT_READY)
-			continue;
-		module_event_one(w, m, STERNA_ACCOUNT_UNLOADED, a, NULL);
+		/* Also of one that was deleted, or is being loaded: the next module of this index must find none. */
+		if (a->state == ACCOUNT_READY || a->deleted)
+			module_event_one(w, m, STERNA_ACCOUNT_UNLOADED, a, NULL);
 		if (m->index < a->slot_count) {
 			free(a->slots[m->index]);
 			a->slots[m->index] = NULL;

@@ -84,6 +84,7 @@ struct worker {
 	struct timer sweep;                      /* every few seconds: idle parsers sleep, idle streams end */
 	struct task flush;
 	unsigned calls;                          /* under way or waiting */
+	size_t waiting;                          /* of those, for accounts that are being loaded */
 	struct sterna_call *free_calls;
 	bool stopping, congested;                /* congested: another worker's mailbox is over its limit */
 	uint64_t turn_us[2], turn_window_us;     /* longest turns of this window and the one before it */

@@ -27,14 +27,6 @@ void stream_enter(struct stream *s, enum stream_state next)
 
 /* --- output --- */
 
-void stream_write(struct stream *s, const char *text, size_t len)
-{
-	if (s->state == STREAM_CLOSED)
-		return;
-	buf_add(&s->transport->out, text, len);
-	transport_send_later(s->transport);
-}
-
 /* Back-pressure: who does not read is not read from; far above that the connection is given up, and what
  * was sent waits for resumption or goes offline. */
 static void check_output(struct stream *s)
@@ -50,6 +42,15 @@ static void check_output(struct stream *s)
 	} else if (waiting > limits->output_high.bytes) {
 		stream_hold(s, HOLD_OUTPUT);
 	}
+}
+
+void stream_write(struct stream *s, const char *text, size_t len)
+{
+	if (s->state == STREAM_CLOSED)
+		return;
+	buf_add(&s->transport->out, text, len);
+	transport_send_later(s->transport);
+	check_output(s); /* answers to <r/> are output too */
 }
 
 void stream_send(struct stream *s, struct stanza *st, const struct jid *to)
@@ -68,6 +69,7 @@ void stream_send_elem(struct stream *s, const struct sterna_elem *e)
 		return;
 	elem_write(&s->transport->out, e, NS_CLIENT);
 	transport_send_later(s->transport);
+	check_output(s);
 }
 
 void stream_header(struct stream *s, const char *from_domain)

@@ -406,3 +406,25 @@ def test_reader_that_does_not_read(t):
         romeo.send(body('last', 'juliet@localhost', 'last'))
         romeo.ping('last')
         check(not [e for e in romeo.queue if is_message(e)], 'an error for what can be kept')
+
+
+@accounts()
+def test_acks_that_are_not_read(t):
+    """limits.output_high: who asks for acknowledgements (XEP-0198) and does not read them is not read either"""
+    with daemon(t, limits__output_high='64KiB', limits__output_max='256KiB', limits__bytes='1GiB/s') as server:
+        juliet = bound(t, server, 'juliet')
+        juliet.send("<enable xmlns='urn:xmpp:sm:3'/>")
+        juliet.next()
+        juliet.transcript = None
+        juliet.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        juliet.sock.settimeout(3)
+        asked = b"<r xmlns='urn:xmpp:sm:3'/>" * 2000
+        stalled = False
+        for _ in range(600):
+            try:
+                juliet.sock.sendall(asked)
+            except (OSError, ValueError):
+                stalled = True
+                break
+        check(stalled, 'the server reads on, and keeps its answers')
+        client(t, server, 'romeo').login()
