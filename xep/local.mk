@@ -60,6 +60,8 @@ xep_xep0163_pep_la_SOURCES = \
 	xep/xep0163_notify.c \
 	xep/xep0163_peers.c \
 	xep/caps.h \
+	xep/jid_list.c \
+	xep/jid_list.h \
 	xep/pubsub.h \
 	xep/pubsub_config.c \
 	xep/pubsub_items.c \

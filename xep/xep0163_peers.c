@@ -3,6 +3,7 @@
 #include "xep/xep0163_pep.h"
 #include <stdlib.h>
 #include <string.h>
+#include "xep/jid_list.h"
 
 #define NS_CAPS "http://jabber.org/protocol/caps"
 
@@ -121,6 +122,52 @@ enum sterna_verdict pep_on_presence_in(struct sterna_call *c)
 	if (ver[0] != '\0')
 		pep_send_last(c, jid_full(from), sterna_stanza(c));
 	return STERNA_NEXT;
+}
+
+/* --- blocking: XEP-0191 §3.3 --- */
+
+static bool is_blocked(struct sterna_call *c, const struct jid_list *l, const char *address)
+{
+	struct jid *j = NULL;
+
+	if (jid_parse(address, strlen(address), &j) != STERNA_OK)
+		return false;
+	const bool yes = !jid_bare_equal(j, sterna_owner_jid(c)) && jid_list_matches(l, j);
+
+	jid_unref(&j);
+	return yes;
+}
+
+static void end_subscriptions(struct sterna_call *c, struct pubsub_node *n, const struct jid_list *l)
+{
+	struct pubsub_request r = { .c = c };
+
+	for (size_t i = n->member_count; i-- > 0;)
+		if (n->members[i].kind == PUBSUB_KIND_SUBSCRIPTION && is_blocked(c, l, n->members[i].jid))
+			pubsub_store_member(&r, n, PUBSUB_KIND_SUBSCRIPTION, sterna_printf(c, "%s", n->members[i].jid),
+				PUBSUB_UNSUBSCRIBED);
+}
+
+/* Who is blocked hears no more, nor does a subscription of theirs stay. */
+void pep_on_block(struct sterna_call *c)
+{
+	struct pep_account *a = sterna_account_slot(c);
+	struct jid_list l = { NULL, 0, 0 };
+
+	elem_foreach(item, sterna_payload(c)) {
+		const char *text = elem_attr(item, "jid");
+		struct jid *j = NULL;
+
+		if (text != NULL && jid_parse(text, strlen(text), &j) == STERNA_OK)
+			jid_list_add(&l, jid_full(j));
+		jid_unref(&j);
+	}
+	for (size_t i = a->peer_count; i-- > 0;)
+		if (is_blocked(c, &l, a->peers[i].full))
+			drop(a, &a->peers[i]);
+	for (size_t i = 0; i < a->ps.count; i++)
+		end_subscriptions(c, a->ps.nodes[i], &l);
+	jid_list_clear(&l);
 }
 
 /* --- own sessions --- */

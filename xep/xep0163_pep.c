@@ -78,7 +78,12 @@ static enum sterna_verdict on_disco(struct sterna_call *c)
 
 static enum sterna_verdict on_iq(struct sterna_call *c)
 {
-	return strcmp(sterna_type(c), "get") == 0 ? on_disco(c) : pep_on_caps_answer(c);
+	if (strcmp(sterna_type(c), "get") == 0)
+		return on_disco(c);
+	if (strcmp(sterna_type(c), "set") == 0 && sterna_is_own(c) && sterna_account_slot(c) != NULL
+		&& elem_is(sterna_payload(c), "block", "urn:xmpp:blocking"))
+		pep_on_block(c);
+	return pep_on_caps_answer(c);
 }
 
 /* --- life --- */

@@ -44,6 +44,7 @@ const struct sterna_elem *pep_presence(struct sterna_call *c, const char *ver);
 
 /* xep0163_peers.c */
 sterna_fn pep_on_presence_out, pep_on_presence_in, pep_on_caps_answer;
+void pep_on_block(struct sterna_call *c);   /**< the owner's own IQ with the payload <block/> */
 void pep_forget_peers(struct pep_account *a);
 
 #endif
