@@ -2,6 +2,7 @@
 import hashlib
 import json
 import threading
+import time
 
 import sterna
 import xmpp
@@ -158,7 +159,12 @@ def test_not_connected(t):
         echo.close()
         refused('m2')
         echo = joined(t, server)
+        gone = server.log().count('component: disconnected')
         echo.cut()
+        until = time.monotonic() + 5
+        while server.log().count('component: disconnected') == gone:
+            check(time.monotonic() < until, 'its end was not seen')
+            time.sleep(0.02)
         refused('m3')
         echo = joined(t, server)
         juliet.send("<message to='echo' type='chat' id='m4'><body>x</body></message>")
