@@ -310,6 +310,11 @@ void presence_gone(struct sterna_session *s)
 	stanza_unref(&st);
 }
 
+void presence_forget(struct sterna_session *s)
+{
+	send_directed_end(s, NULL);
+}
+
 /* §4.6.3: only while they do not get our broadcasts anyway. */
 void presence_directed(struct sterna_call *c)
 {

@@ -10,6 +10,8 @@ struct account;
 void presence_broadcast(struct sterna_call *c);
 /** To someone (§4.6): remember who must hear of the end. */
 void presence_directed(struct sterna_call *c);
+/** The session is freed: whom it had sent presence to is not told any more (the process ends, and others with it). */
+void presence_forget(struct sterna_session *s);
 /** Presence has come for c->account: available, unavailable, error, probe. */
 void presence_in(struct sterna_call *c);
 /** The session ends without having said so (§4.5.2). */

@@ -95,6 +95,7 @@ void session_unref(struct sterna_session **s)
 	*s = NULL;
 	if (was == NULL || --was->refs > 0)
 		return;
+	presence_forget(was);
 	stanza_unref(&was->presence);
 	jid_unref(&was->jid);
 	json_decref(was->kept);
