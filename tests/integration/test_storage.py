@@ -340,10 +340,13 @@ def test_killed_in_traffic(t):
             server.start()
         check(len(promised) > 20 and len(offline_promised) > 20, 'too little traffic: %d' % len(promised))
         juliet, rosaline = client(t, server, 'juliet').login(), client(t, server, 'rosaline').login()
-        time.sleep(0.3)
-        collect(juliet, delivered)
         waiting = []
+        end = time.monotonic() + 10                 # they come page by page
+        while not set(offline_promised) <= set(waiting) and time.monotonic() < end:
+            time.sleep(0.1)
+            collect(rosaline, waiting)
         collect(rosaline, waiting)
+        collect(juliet, delivered)
         romeo = client(t, server, 'romeo').login()
         kept, sent, rosalines = archive(juliet), archive(romeo), archive(rosaline)
         for name, listing in (('her archive', kept), ('his archive', sent), ('rosaline\'s', rosalines),
