@@ -14,6 +14,11 @@ const struct db_stmt archive_insert = {
 	.name = "archive_insert", .params = "tittiittt",
 	.sql = "INSERT INTO archive (owner, id, peer, resource, flags, kind, sm, origin_id, stanza) "
 	       "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (owner, id) DO NOTHING",
+	/* Nothing that goes before it in a group hangs on the row's not being there yet: its id is new. */
+	.pg_bulk = "INSERT INTO archive (owner, id, peer, resource, flags, kind, sm, origin_id, stanza) SELECT * FROM "
+		   "unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::text[], "
+		   "$8::text[], $9::text[]) ON CONFLICT (owner, id) DO NOTHING",
+	.commutes = true,
 };
 const struct db_stmt archive_extent = {
 	.name = "archive_extent", .params = "t", .columns = "ii",

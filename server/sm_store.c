@@ -14,6 +14,12 @@ static const struct db_stmt sm_put = {
 	       "expires) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (sid) DO UPDATE SET "
 	       "position = excluded.position, acked_out = excluded.acked_out, h_in = excluded.h_in, "
 	       "state = excluded.state, expires = excluded.expires",
+	/* A session has one of these under way at a time. */
+	.pg_bulk = "INSERT INTO sm_session (sid, owner, resource, token_hash, position, acked_out, h_in, state, created, "
+		   "expires) SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bytea[], $5::bigint[], "
+		   "$6::bigint[], $7::bigint[], $8::text[], $9::bigint[], $10::bigint[]) ON CONFLICT (sid) DO UPDATE SET "
+		   "position = excluded.position, acked_out = excluded.acked_out, h_in = excluded.h_in, "
+		   "state = excluded.state, expires = excluded.expires",
 };
 static const struct db_stmt sm_delete = {
 	.name = "sm_delete", .params = "i", .sql = "DELETE FROM sm_session WHERE sid = $1",
