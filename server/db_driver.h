@@ -10,6 +10,10 @@
 #include "server/log.h"
 #include "server/mem.h"
 
+/* A commit costs as much as several messages, and an fsync: the next one begins this long after the last one began,
+ * but for so many batches that wait. What comes after a pause is never delayed. */
+enum { DB_PACE_US = 3000, DB_PACE_MOST = 64 };
+
 /* --- results --- */
 struct db_cell {
 	const char *p;               /* NULL: SQL NULL; for integers any other pointer */

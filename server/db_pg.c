@@ -33,6 +33,9 @@ struct pg_client {
 	unsigned retries;               /* of this group, in a row */
 	struct timer again;
 	uint64_t again_at_us;           /* 0: not waiting */
+	struct timer pace;
+	uint64_t sent_us;               /* the last group */
+	bool draining;
 	uint64_t settled;
 	/* the first error of the segment in flight */
 	enum pg_fault fault;
@@ -325,14 +328,34 @@ static bool send_transaction(struct pg_client *p)
 		pg_send_sync(k, NULL) && pg_flush(k);
 }
 
+static void on_pace(struct timer *t, void *arg)
+{
+	(void)t;
+	send_group(arg);
+}
+
+/* A little later more share the commit (db_driver.h); not when there are many already, or a read waits for them. */
+static bool is_too_soon(struct pg_client *p)
+{
+	const uint64_t due = p->sent_us + DB_PACE_US, now = db_clock_us();
+
+	if (now >= due || p->queue.count >= DB_PACE_MOST || p->queue.count >= p->group_limit || p->held.first != NULL
+		|| p->draining)
+		return false;
+	timer_set(&p->pace, due - now);
+	return true;
+}
+
 static void send_group(struct pg_client *p)
 {
 	if (p->write.conn == NULL || p->in_flight || p->again_at_us != 0)
 		return;
-	if (p->group.first == NULL)
+	if (p->group.first == NULL && p->queue.first != NULL && !is_too_soon(p))
 		take_group(p);
 	if (p->group.first == NULL)
 		return;
+	timer_cancel(&p->pace);
+	p->sent_us = db_clock_us();
 	p->in_flight = true;
 	p->fault = PG_FINE;
 	p->guilty = NULL;
@@ -492,6 +515,7 @@ static void pg_client_new(struct db_client *c)
 	db_jobs_init(&p->held);
 	db_jobs_init(&p->waiting);
 	timer_init(&p->again, c->loop, on_again, p);
+	timer_init(&p->pace, c->loop, on_pace, p);
 	timer_init(&p->expire, c->loop, on_expire, p);
 	p->connections = c->db->o.connections;
 	p->reads = xalloc(p->connections * sizeof *p->reads);
@@ -518,6 +542,8 @@ static void drain(struct pg_client *p, unsigned wait_ms)
 	const uint64_t end = db_clock_us() + (uint64_t)wait_ms * 1000;
 	struct pollfd *fds = xalloc((p->connections + 1) * sizeof *fds);
 
+	p->draining = true;
+	send_group(p);
 	while (p->outstanding > 0 && db_clock_us() < end) {
 		nfds_t n = 0;
 
@@ -557,6 +583,7 @@ static void pg_client_free(struct db_client *c, unsigned wait_ms)
 	}
 	pg_conn_stop(&p->write);
 	timer_cancel(&p->again);
+	timer_cancel(&p->pace);
 	timer_cancel(&p->expire);
 	give_up(p, &p->group);
 	give_up(p, &p->queue);

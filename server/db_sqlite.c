@@ -37,7 +37,8 @@ struct lite {
 	struct db_job_list writes, reads, held, group;
 	struct db_job *reading[READERS];
 	struct lite_client *clients;
-	bool stop, down;
+	uint64_t began_us;           /* the last group */
+	bool stop, down, pacing;     /* pacing: the writer lets more batches join; a full group or a read wakes it */
 };
 
 /* --- one connection --- */
@@ -333,6 +334,23 @@ static void put_back(struct lite *l)
 	db_jobs_join(&l->writes, &all);
 }
 
+static bool is_full(const struct lite *l)
+{
+	return l->writes.count >= DB_PACE_MOST || l->held.first != NULL || l->stop;
+}
+
+/* A little later more share the fsync (db_driver.h). Memory has none. */
+static void let_join(struct lite *l)
+{
+	const uint64_t due = l->began_us + DB_PACE_US;
+
+	l->pacing = true;
+	for (uint64_t now; !l->memory && !is_full(l) && (now = db_clock_us()) < due;)
+		wait_ms(&l->to_write, &l->lock, (unsigned)((due - now + 999) / 1000));
+	l->pacing = false;
+	l->began_us = db_clock_us();
+}
+
 static void *writer(void *arg)
 {
 	struct lite *l = arg;
@@ -344,6 +362,7 @@ static void *writer(void *arg)
 			pthread_cond_wait(&l->to_write, &l->lock);
 		if (l->writes.first == NULL)
 			break;
+		let_join(l);
 		take_group(l);
 		pthread_mutex_unlock(&l->lock);
 		if (l->memory)
@@ -544,7 +563,8 @@ static void lite_submit(struct db_client *c, struct db_job_list *jobs)
 		wrote |= !j->read;
 		db_jobs_add(!j->read ? &l->writes : j->seq > lc->settled ? &l->held : &l->reads, j);
 	}
-	if (wrote && !l->down)          /* else the writer waits for its next attempt */
+	/* While it is down the writer waits for its next attempt. */
+	if ((wrote || l->held.first != NULL) && !l->down && (!l->pacing || is_full(l)))
 		pthread_cond_signal(&l->to_write);
 	if (l->reads.first != NULL || l->held.first != NULL)
 		pthread_cond_broadcast(&l->to_read);
