@@ -444,7 +444,7 @@ static void stanza(struct stream *s, struct arena **a, struct sterna_elem *e)
 	} else {
 		struct ack *ack = ack_new(session, h); /* also without XEP-0198: what is under way is counted */
 
-		if (session->unsettled > s->worker->server->config->limits.uncommitted_stanzas)
+		if (session_is_behind(session, s->worker->server->config->limits.uncommitted_stanzas))
 			stream_hold(s, HOLD_COMMIT);
 		if (session->reading > READS_MAX)
 			stream_hold(s, HOLD_READS);

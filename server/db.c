@@ -425,6 +425,11 @@ size_t db_queued_bytes(const struct db_client *c)
 	return c->write_bytes;
 }
 
+bool db_is_filling(const struct db_client *c)
+{
+	return c->write_bytes > c->db->o.queue_bytes / 2;
+}
+
 static void job_submit(struct db_client *c, struct db_job *j, db_fn *fn, void *arg)
 {
 	size_t *held = j->read ? &c->read_bytes : &c->write_bytes;

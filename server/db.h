@@ -97,6 +97,8 @@ bool db_is_up(const struct db_client *c);        /**< as far as is known */
 /** Told on the loop when that changes. */
 void db_on_state(struct db_client *c, void (*fn)(void *arg, bool up), void *arg);
 size_t db_queued_bytes(const struct db_client *c);
+/** More than half of queue_bytes: whoever can should bring no more, before writes are refused. */
+bool db_is_filling(const struct db_client *c);
 
 /** Writes that commit together or not at all. */
 struct db_batch *db_batch_new(struct db_client *c);

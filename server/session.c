@@ -192,6 +192,11 @@ bool session_may_read(const struct sterna_session *s, const struct sterna_call *
 	return s->newest_ack == NULL || (c->ack != NULL && ack_is_oldest(c->ack));
 }
 
+bool session_is_behind(const struct sterna_session *s, unsigned most)
+{
+	return s->unsettled > most || (s->unsettled > 0 && db_is_filling(s->account->worker->db));
+}
+
 void session_settled(struct sterna_session *s)
 {
 	/* From the first after each: a read may go on at once, and change the list. One may stand before another

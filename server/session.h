@@ -57,6 +57,9 @@ void session_kick(struct sterna_session *s, const char *condition, const char *t
 void session_send(struct sterna_session *s, struct stanza *st, const struct jid *to, int64_t archive_id);
 /** Without the stops: what a stop held back and lets go now. */
 void session_send_now(struct sterna_session *s, struct stanza *st, const struct jid *to, int64_t archive_id);
+/** It has sent more than is good while commits take so long: most stanzas unsettled, or any while the database's
+ *  queue fills. Then it is not read. */
+bool session_is_behind(const struct sterna_session *s, unsigned most);
 /** Is all settled that it has sent before this call's stanza? Then the call may read. */
 bool session_may_read(const struct sterna_session *s, const struct sterna_call *c);
 /** Something of it was settled: reads that waited for that go on. */

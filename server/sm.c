@@ -116,7 +116,7 @@ void sm_committed(struct sterna_session *s, uint32_t h, bool ok, bool has_row)
 	if (s->unsettled > 0)
 		s->unsettled--;
 	session_settled(s);
-	if (s->stream != NULL && s->unsettled < s->account->worker->server->config->limits.uncommitted_stanzas / 2)
+	if (s->stream != NULL && !session_is_behind(s, s->account->worker->server->config->limits.uncommitted_stanzas / 2))
 		stream_release(s->stream, HOLD_COMMIT);
 	if (s->sm != NULL && !s->gone && h != 0)
 		settle(s, h, ok, has_row);
