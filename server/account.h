@@ -30,6 +30,7 @@ struct account {
 	struct map *hidden;              /* bare JIDs and domains that do not see its presence (XEP-0191); or NULL */
 	struct sterna_session *sessions;
 	unsigned session_count;
+	bool has_hidden;                 /* there may be rows that only a resumption needs (archive.h) */
 	unsigned offline_count;          /* messages waiting for the next available session */
 	bool pulling;                    /* they are on their way to one: what comes now waits behind them */
 	bool offline_more;               /* one was stored since they were last read */

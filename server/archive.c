@@ -158,11 +158,25 @@ void archive_received(struct sterna_call *c)
 		return;
 	if (to_self(c))
 		sm_tag_in(c->ack, &c->sm_tags);
+	c->account->has_hidden |= (flags & ARCHIVE_SHOWN) == 0;
 	put(c, flags, c->stanza->from);
 	if (c->archive_offline) {
 		c->account->offline_count++;
 		metric_add(c->worker->server->metric_set, c->worker->index, METRIC_OFFLINE_STORED, 0, 1);
 	}
+}
+
+void archive_drop_hidden(struct db_batch *b, struct account *a, int64_t up_to)
+{
+	static const struct db_stmt drop = {
+		.name = "archive_drop_below", .params = "ti",
+		.sql = "DELETE FROM archive WHERE owner = $1 AND flags = 0 AND id <= $2",
+	};
+
+	if (!a->has_hidden)
+		return;
+	a->has_hidden = false;
+	db_batch_add(b, &drop, (const struct db_value[]){ db_text(jid_bare(a->jid)), DB_INT(up_to) });
 }
 
 void archive_mark_offline(struct db_batch *b, const char *owner, int64_t id)
@@ -276,8 +290,10 @@ static void deliver_row(struct pull *p, struct db_batch *b, const struct db_rows
 		sm_keep_in_tags(old, &tags);
 	if (st != NULL) {
 		session_send(s, st, NULL, id);
-		if (s->sm != NULL)
+		if (s->sm != NULL) {
 			sm_tag_out(s, st, &tags);
+			p->account->has_hidden = true;
+		}
 	}
 	stanza_unref(&st);
 	db_batch_add(b, &offline_taken, (const struct db_value[]){ db_text(jid_bare(p->account->jid)), DB_INT(id),

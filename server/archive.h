@@ -9,6 +9,8 @@
 
 #include "server/call.h"
 
+struct account;
+
 enum { ARCHIVE_SHOWN = 1, ARCHIVE_OFFLINE = 2 };
 
 /** The id under which c's stanza is (to be) stored for c->account. */
@@ -29,6 +31,8 @@ void offline_deliver(struct sterna_session *s);
 bool offline_goes_to(const struct sterna_session *s);
 /** The account goes out of memory. */
 void offline_unload(struct account *a);
+/** Rows up to this id that were kept for resumptions only: nobody lacks them any more. */
+void archive_drop_hidden(struct db_batch *b, struct account *a, int64_t up_to);
 /** Turn a row back into one that waits: a session ended without acknowledging it. */
 void archive_mark_offline(struct db_batch *b, const char *owner, int64_t id);
 

@@ -86,6 +86,7 @@ struct worker {
 	unsigned calls;                          /* under way or waiting */
 	size_t waiting;                          /* of those, for accounts that are being loaded */
 	struct sterna_call *free_calls;
+	unsigned sweeps;
 	bool stopping, congested;                /* congested: another worker's mailbox is over its limit */
 	uint64_t turn_us[2], turn_window_us;     /* longest turns of this window and the one before it */
 	_Atomic(uint64_t) alive_us;              /* last sweep, monotonic; 0: not begun */

@@ -5,6 +5,7 @@
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
+#include "server/archive.h"
 #include "server/sm_impl.h"
 #include "server/stream.h"
 
@@ -158,6 +159,19 @@ static void on_saved(void *arg, enum sterna_result rc, const struct db_rows *row
 	free(v);
 }
 
+/* What lies before all positions is needed for no resumption. */
+static void drop_hidden(struct account *a, struct db_batch *b)
+{
+	int64_t up_to = INT64_MAX;
+
+	if (!a->has_hidden)
+		return;
+	for (const struct sterna_session *s = a->sessions; s != NULL; s = s->next)
+		if (s->sm != NULL && s->sm->resumable && s->sm->position < up_to)
+			up_to = s->sm->position;
+	archive_drop_hidden(b, a, up_to != INT64_MAX ? up_to : worker_next_id(a->worker));
+}
+
 void sm_store(struct sterna_session *s)
 {
 	struct sm *m = s->sm;
@@ -173,10 +187,13 @@ void sm_store(struct sterna_session *s)
 	const bool repeated = m->taken_count == 0 || (int32_t)(m->taken[m->taken_count - 1] - m->h_committed) <= 0;
 
 	/* … and what was taken behind a gap has come once more, so that h_in covers it. */
-	if (m->pending_count == 0 && m->count == 0 && repeated)
-		m->position = worker_next_id(w);
 	struct saving *v = xalloc(sizeof *v);
 	struct db_batch *b = db_batch_new(w->db);
+
+	if (m->pending_count == 0 && m->count == 0 && repeated) {
+		m->position = worker_next_id(w);
+		drop_hidden(s->account, b);
+	}
 	char *state = state_of(s);
 
 	v->session = session_ref(s);
@@ -201,6 +218,7 @@ void sm_forget(struct sterna_session *s, struct db_batch *b)
 {
 	if (s->sm->resumable)
 		db_batch_add(b, &sm_delete, (const struct db_value[]){ DB_INT(s->sm->sid) });
+	drop_hidden(s->account, b);
 }
 
 /* --- enabling --- */
@@ -486,6 +504,7 @@ static void on_sessions(void *arg, enum sterna_result rc, const struct db_rows *
 	const size_t count = rc == STERNA_OK ? db_rows_count(rows) : 0;
 	int64_t position = INT64_MAX;
 
+	l->account->has_hidden = true; /* perhaps; asked once */
 	for (size_t row = 0; row < count; row++) {
 		restore(l->account, rows, row);
 		if (db_int(rows, row, 3) < position)

@@ -4,4 +4,6 @@ dist_sql_DATA = \
 	sql/0001_core.pg.sql \
 	sql/0001_core.sqlite.sql \
 	sql/0002_pubsub.pg.sql \
-	sql/0002_pubsub.sqlite.sql
+	sql/0002_pubsub.sqlite.sql \
+	sql/0003_archive_hidden.pg.sql \
+	sql/0003_archive_hidden.sqlite.sql
