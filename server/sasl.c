@@ -132,11 +132,24 @@ static enum sasl_event scram_fail(struct sasl *s, enum scram_status st)
 	return fail(s, st == SCRAM_MALFORMED ? SASL_MALFORMED_REQUEST : SASL_NOT_AUTHORIZED, scram_status_text(st));
 }
 
+/* What was announced; and tls-unique, which is not, where the connection has it: a client that insists on it is
+ * bound to this connection no less. */
+static bool takes_binding(const struct sasl *s, const char *name)
+{
+	unsigned char data[SASL_BINDING_MAX];
+	enum sasl_binding b;
+	size_t len;
+
+	if (sasl_binding_from_name(name, &b))
+		return (s->config.bindings & 1u << b) != 0;
+	return strcmp(name, "tls-unique") == 0 && s->config.binding != NULL
+		&& s->config.binding(s->config.arg, name, data, sizeof data, &len) == STERNA_OK;
+}
+
 static enum sasl_event scram_on_first(struct sasl *s, const char *msg, size_t len)
 {
 	const enum scram_hash hash = s->info->hash;
 	const char *authzid, *name;
-	enum sasl_binding b;
 	enum scram_status st;
 	bool plus_offered = false;
 
@@ -151,7 +164,7 @@ static enum sasl_event scram_on_first(struct sasl *s, const char *msg, size_t le
 	if (st != SCRAM_OK)
 		return scram_fail(s, st);
 	name = scram_binding(s->scram);
-	if (name != NULL && (!sasl_binding_from_name(name, &b) || (s->config.bindings & 1u << b) == 0))
+	if (name != NULL && !takes_binding(s, name))
 		return fail(s, SASL_NOT_AUTHORIZED, "channel binding type is not offered");
 	name = scram_username(s->scram);
 	if (!set_username(s, name, strlen(name)))

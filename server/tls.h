@@ -57,7 +57,8 @@ SSL *tls_accept_new(struct tls_context *c, int fd, const char *alpn, const char 
  *  certificate is checked and the result kept, but never ends the handshake: see tls_peer_is_verified(). */
 SSL *tls_connect_new(struct tls_context *c, int fd, const char *local, const char *remote, const char *alpn);
 
-/** RFC 9266 "tls-exporter", RFC 5929 "tls-server-end-point" (of the server's certificate).
+/** RFC 9266 "tls-exporter", RFC 5929 "tls-server-end-point" (of the server's certificate) and "tls-unique" (also on
+ *  TLS 1.3, for clients that know nothing else; not to be announced).
  *  @return STERNA_ENOTFOUND not to be had: TLS 1.2 without extended master secret, a certificate without hash;
  *          STERNA_ELIMIT size is too small (64 always do) */
 enum sterna_result tls_channel_binding(SSL *ssl, const char *type, unsigned char *out, size_t size, size_t *len);

@@ -52,6 +52,20 @@ none:
 	return STERNA_ENOTFOUND;
 }
 
+/* The client's first Finished (RFC 5929 §3). Not defined for TLS 1.3, so we never announce it; there it is a MAC under
+ * this handshake's own secret just as well, and clients of Python's ssl module (slixmpp) know nothing else. */
+static enum sterna_result unique(SSL *ssl, unsigned char *out, size_t size, size_t *len)
+{
+	if (SSL_session_reused(ssl) != 0 || (SSL_version(ssl) == TLS1_2_VERSION && SSL_get_extms_support(ssl) != 1))
+		return STERNA_ENOTFOUND;
+	const size_t n = SSL_is_server(ssl) ? SSL_get_peer_finished(ssl, out, size) : SSL_get_finished(ssl, out, size);
+
+	if (n > size)
+		return STERNA_ELIMIT;
+	*len = n;
+	return n > 0 ? STERNA_OK : STERNA_ENOTFOUND;
+}
+
 enum sterna_result tls_channel_binding(SSL *ssl, const char *type, unsigned char *out, size_t size, size_t *len)
 {
 	if (ssl == NULL || !SSL_is_init_finished(ssl))
@@ -60,6 +74,8 @@ enum sterna_result tls_channel_binding(SSL *ssl, const char *type, unsigned char
 		return exporter(ssl, out, size, len);
 	if (strcmp(type, "tls-server-end-point") == 0)
 		return server_end_point(ssl, out, size, len);
+	if (strcmp(type, "tls-unique") == 0)
+		return unique(ssl, out, size, len);
 	return STERNA_ENOTFOUND;
 }
 

@@ -35,7 +35,7 @@ struct transport_ops {
 	void (*free)(struct transport **t);      /* at once; no callback */
 	void (*detach)(struct transport *t);     /* from its loop: no callbacks until attach */
 	void (*attach)(struct transport *t, struct loop *l);
-	/** Channel binding data (RFC 9266, RFC 5929): type "tls-exporter" or "tls-server-end-point";
+	/** Channel binding data (RFC 9266, RFC 5929): type "tls-exporter", "tls-server-end-point", "tls-unique";
 	 *  STERNA_ENOTFOUND where it cannot be had (TLS 1.2 without EMS, no TLS). */
 	enum sterna_result (*channel_binding)(struct transport *t, const char *type, unsigned char *out,
 		size_t size, size_t *len);

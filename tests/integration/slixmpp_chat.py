@@ -11,9 +11,6 @@ class Person(slixmpp.ClientXMPP):
     def __init__(self, jid, password, cafile):
         super().__init__(jid + '/slix', password)
         self.ca_certs = cafile or None
-        # It knows tls-unique alone, which TLS 1.3 does not have (RFC 9266), and would say that it saw none offered.
-        sasl = self['feature_mechanisms']
-        sasl.sasl_callback = lambda need, may: sasl._default_credentials(need, may) | {'channel_binding': None}
         self.started, self.texts, self.seen = asyncio.Event(), asyncio.Queue(), asyncio.Queue()
         for plugin in ('xep_0030', 'xep_0059', 'xep_0198', 'xep_0199', 'xep_0280', 'xep_0313'):
             self.register_plugin(plugin)

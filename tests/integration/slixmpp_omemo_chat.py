@@ -52,9 +52,6 @@ class Device(slixmpp.ClientXMPP):
     def __init__(self, jid, password, cafile, memory):
         super().__init__(jid + '/omemo', password)
         self.ca_certs = cafile or None
-        # It knows tls-unique alone, which TLS 1.3 does not have (RFC 9266), and would say that it saw none offered.
-        sasl = self['feature_mechanisms']
-        sasl.sasl_callback = lambda need, may: sasl._default_credentials(need, may) | {'channel_binding': None}
         self.ready, self.gone, self.texts = asyncio.Event(), asyncio.Event(), asyncio.Queue()
         for plugin in ('xep_0030', 'xep_0060', 'xep_0115', 'xep_0163', 'xep_0199', 'xep_0280', 'xep_0334'):
             self.register_plugin(plugin)
