@@ -470,6 +470,25 @@ static void ended(struct stream *s, bool cut)
 	session_lost(session, resumable);
 }
 
+/* XEP-0198's <r/> where there is that, else a ping (XEP-0199 §4.1): any answer will do. */
+static void ask(struct stream *s)
+{
+	char id[33];
+
+	if (s->session == NULL || s->session->stream != s)
+		return;
+	if (s->session->sm != NULL) {
+		stream_write(s, "<r xmlns='" NS_SM "'/>", sizeof("<r xmlns='" NS_SM "'/>") - 1);
+		return;
+	}
+	worker_token(s->worker, id);
+	struct stanza *st = stanza_make("iq", "get", s->host->jid, s->session->jid, id);
+
+	elem_add(st->arena, st->elem, "ping", "urn:xmpp:ping");
+	session_send(s->session, st, NULL, 0);
+	stanza_unref(&st);
+}
+
 static const struct stream_rule rules[] = {
 	{ STREAM_OPEN, NS_TLS, "starttls", on_starttls },              /* RFC 6120 §5.4.2 */
 	{ STREAM_SECURE, NS_SASL, "auth", auth_on_auth },              /* §6.4.2 */
@@ -493,5 +512,5 @@ static const struct stream_rule rules[] = {
 
 const struct stream_kind c2s_kind = {
 	.name = "c2s", .content_ns = NS_CLIENT, .rules = rules, .rule_count = sizeof rules / sizeof *rules,
-	.opened = opened, .stanza = stanza, .ended = ended,
+	.opened = opened, .stanza = stanza, .ask = ask, .ended = ended,
 };

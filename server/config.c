@@ -49,8 +49,6 @@ static const struct sterna_option server_options[] = {
 	STERNA_OPT(V, group, NULL, NULL, "run as this group; default: the user's"),
 	STERNA_OPT(V, pid_file, NULL, NULL, "file for the process id"),
 	STERNA_OPT(V, control, "control.sock", NULL, "socket for sternactl"),
-	STERNA_OPT(V, node, NULL, NULL, "name of this node in a cluster; default: the host's name"),
-	STERNA_OPT(V, region, NULL, NULL, "where this node stands; goes into audit records"),
 	STERNA_OPT(V, module_dir, STERNA_MODULE_DIR, NULL, "folder of the modules"),
 	STERNA_OPT(V, shutdown_wait, "10s", "0..5m", "how long a stop waits for commits and for streams to close"),
 	{ 0 }
@@ -110,7 +108,6 @@ static const struct sterna_option tls_options[] = {
 	STERNA_OPT(T, ciphersuites, NULL, NULL, "OpenSSL's list for TLS 1.3"),
 	STERNA_OPT(T, groups, NULL, NULL, "OpenSSL's list of key exchange groups"),
 	STERNA_OPT(T, authorities, NULL, NULL, "file of authorities trusted for servers and client certificates"),
-	STERNA_OPT(T, ticket_rotation, "12h", "1m..7d", "age at which the key of session tickets is replaced"),
 	{ 0 }
 };
 

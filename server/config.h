@@ -67,7 +67,6 @@ struct config_server {
 	unsigned workers;                       /* 0: as many as processors */
 	const char *user, *group;
 	const char *pid_file, *control;
-	const char *node, *region;
 	const char *module_dir;
 	struct sterna_duration shutdown_wait;
 };
@@ -104,7 +103,6 @@ struct config_tls {
 	unsigned minimum;                       /* enum config_tls_version */
 	const char *ciphers, *ciphersuites, *groups;
 	const char *authorities;                /* file of CA certificates; NULL: the system's */
-	struct sterna_duration ticket_rotation;
 };
 
 struct config_auth {

@@ -193,7 +193,8 @@ static enum sterna_result make_tls(const struct config *c, int64_t now_us, struc
 {
 	struct tls_host_options *hosts = xalloc((c->hosts.count + 1) * sizeof *hosts);
 	struct tls_options o = { .hosts = hosts, .only_1_3 = c->tls.minimum == CONFIG_TLS_1_3,
-		.ca_file = c->tls.authorities, .ciphers = c->tls.ciphers, .now_s = now_us / 1000000 };
+		.ca_file = c->tls.authorities, .ciphers = c->tls.ciphers,
+		.ciphersuites = c->tls.ciphersuites, .groups = c->tls.groups, .now_s = now_us / 1000000 };
 	enum sterna_result rc = STERNA_EINVAL;
 
 	for (size_t i = 0; i < c->hosts.count; i++) {

@@ -291,6 +291,14 @@ void worker_stop(struct worker *w)
 	}
 }
 
+/* How long a stop waits for commits: server.shutdown_wait. */
+static unsigned shutdown_ms(const struct server *s)
+{
+	const struct config *c = s->config;
+
+	return (unsigned)(c->server.shutdown_wait.us / 1000);
+}
+
 /* What workers have sent each other, and asked of the database, comes to its end while all of them are there. */
 static void drain(struct server *s)
 {
@@ -309,7 +317,7 @@ static void drain(struct server *s)
 			account_give_up(w);
 			any |= loop_drain(w->loop);
 			if (last && w->db != NULL)
-				any |= db_client_stop(w->db, 5000);
+				any |= db_client_stop(w->db, shutdown_ms(s));
 		}
 	}
 }

@@ -79,8 +79,10 @@ uint32_t sm_count_in(struct sterna_session *s)
 bool sm_was_taken(struct sterna_session *s, uint32_t h)
 {
 	for (size_t i = 0; i < s->sm->taken_count; i++)
-		if (s->sm->taken[i] == h)
+		if (s->sm->taken[i] == h) {
+			memmove(&s->sm->taken[i], &s->sm->taken[i + 1], (--s->sm->taken_count - i) * sizeof *s->sm->taken); /* once */
 			return true;
+		}
 	return false;
 }
 

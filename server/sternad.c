@@ -238,6 +238,16 @@ static bool drop_privileges(const struct config_server *c)
 	return true;
 }
 
+static void write_pid(const char *path)
+{
+	FILE *f = path != NULL ? fopen(path, "w") : NULL;
+
+	if (f != NULL)
+		fprintf(f, "%d\n", (int)getpid());
+	if (path != NULL && (f == NULL || fclose(f) != 0))
+		log_error("server", "cannot write the pid file", "file", path, "error", strerror(errno));
+}
+
 static int serve(struct daemon *d)
 {
 	struct thread *threads = xalloc(d->server->worker_count * sizeof *threads);
@@ -254,6 +264,7 @@ static int serve(struct daemon *d)
 	io_init(&signals, d->loop, fd, on_signal, d);
 	if (start_threads(d, threads) && control_start(d, &control) == STERNA_OK && drop_privileges(&d->config->server)) {
 		daemon_say_ready(d);
+		write_pid(d->config->server.pid_file);
 		run_main(d, &signals);
 		code = 0;
 	}

@@ -589,8 +589,13 @@ void stream_sweep(struct stream *s)
 		stream_error(s, "connection-timeout", "no acknowledgement for too long");
 		return;
 	}
-	if (s->state == STREAM_BOUND && l->idle_time.us > 0 && quiet > (uint64_t)l->idle_time.us) {
-		/* XEP-0478 has told how long silence may last; the session may be resumed. */
+	if (s->state != STREAM_BOUND || l->idle_time.us == 0 || quiet <= (uint64_t)l->idle_time.us)
+		return;
+	if (!s->ping_sent && s->kind->ask != NULL) {
+		s->ping_sent = true;
+		s->kind->ask(s);
+	} else if (quiet > (uint64_t)l->idle_time.us + (uint64_t)l->ping_time.us) {
+		/* The session may be resumed. */
 		s->cut = true;
 		stream_hold(s, HOLD_BUSY);
 		stream_error(s, "connection-timeout", "nothing heard for too long");

@@ -39,6 +39,8 @@ struct stream_kind {
 	void (*opened)(struct stream *s, const struct sterna_elem *root);
 	/** A stanza of a bound stream; takes the arena. */
 	void (*stanza)(struct stream *s, struct arena **a, struct sterna_elem *e);
+	/** Nothing was heard for limits.idle_time: ask for a sign of life. NULL: nobody asks. */
+	void (*ask)(struct stream *s);
 	/** It has ended: cut (resumable) or closed in order. */
 	void (*ended)(struct stream *s, bool cut);
 };

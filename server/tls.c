@@ -231,9 +231,12 @@ static bool set_ciphers(SSL_CTX *ctx, const struct tls_options *o)
 	static const char ecdhe_aead[] = "ECDHE+AESGCM:ECDHE+CHACHA20:!PSK:!aNULL";
 	const char *list = o->ciphers != NULL ? o->ciphers : ecdhe_aead;
 
-	if (SSL_CTX_set_cipher_list(ctx, list) == 1 && SSL_CTX_set1_groups_list(ctx, "X25519:P-256") == 1)
+	if (SSL_CTX_set_cipher_list(ctx, list) == 1
+		&& (o->ciphersuites == NULL || SSL_CTX_set_ciphersuites(ctx, o->ciphersuites) == 1)
+		&& SSL_CTX_set1_groups_list(ctx, o->groups != NULL ? o->groups : "X25519:P-256") == 1)
 		return true;
-	log_error("tls", "no usable cipher in list", "ciphers", list, "error", tls_error_text());
+	log_error("tls", "no usable cipher or group in a list", "ciphers", list, "ciphersuites", o->ciphersuites, "groups",
+		o->groups, "error", tls_error_text());
 	return false;
 }
 

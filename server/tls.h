@@ -31,6 +31,8 @@ struct tls_options {
 	bool any_purpose;            /* s2s: a peer's certificate may be one for servers only */
 	bool tickets;                /* TLS session tickets; their keys change every 12 hours */
 	bool only_1_3;
+	const char *ciphersuites;    /* for TLS 1.3; NULL: OpenSSL's */
+	const char *groups;          /* of the key exchange; NULL: X25519, P-256 */
 	const char *ciphers;         /* OpenSSL's list for TLS 1.2; NULL: ECDHE with AEAD */
 	int64_t now_s;               /* Unix time: certificates outside their validity get a warning */
 };
