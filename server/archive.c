@@ -119,6 +119,12 @@ static void carry(struct sterna_call *c)
 	c->stanza->carried = r;
 }
 
+void archive_untag_carried(struct stanza *st)
+{
+	if (st->carried != NULL)
+		st->carried->tags_len = 0;
+}
+
 void archive_take_carried(struct sterna_call *c)
 {
 	if (c->stanza->carried == NULL)

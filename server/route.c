@@ -36,13 +36,24 @@ void route_error(struct worker *w, struct stanza *st, enum sterna_condition cond
 		route_hop(w, &e, NULL);
 }
 
+/* An error is not stored. So a row must not tell after a crash that the stanza was taken: it is asked for again. */
+static void not_taken(struct sterna_call *c)
+{
+	if (c->side != SIDE_IN || c->stanza->carried == NULL)
+		return;
+	archive_untag_carried(c->stanza);
+	ack_unwritten(c->ack);
+}
+
 void route_refuse(struct sterna_call *c, enum sterna_condition condition, const char *text)
 {
+	not_taken(c);
 	route_error(c->worker, c->stanza, condition, text);
 }
 
 static void reject(struct sterna_call *c)
 {
+	not_taken(c);
 	struct stanza *e = stanza_error(c->stanza, c->error.condition, c->error.text, c->error.app_name,
 		c->error.app_ns);
 
@@ -432,6 +443,13 @@ static void after_in_hooks(struct sterna_call *c, enum sterna_verdict v)
 
 static void in_account(struct sterna_call *c)
 {
+	if (c->account->state == ACCOUNT_FAILED && c->worker->stopping) {
+		/* Nobody is there to hear an error: it was never taken. */
+		c->stanza->carried = NULL;
+		ack_done(&c->ack, false);
+		in_end(c);
+		return;
+	}
 	if (c->account->state == ACCOUNT_FAILED) {
 		refuse_and_end(c, STERNA_RESOURCE_CONSTRAINT);
 		return;

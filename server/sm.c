@@ -91,7 +91,7 @@ static void settle(struct sterna_session *s, uint32_t h, bool ok, bool has_row)
 	struct sm *m = s->sm;
 	size_t n = 0;
 
-	if (!ok && !m->broken) {
+	if (!ok && !m->broken && !s->account->worker->stopping) {
 		/* No ack can ever pass this one: pending would only grow, and no resumption succeed. The client repeats
 		 * what it has no ack for, in a session of its own. */
 		m->broken = true;
