@@ -181,6 +181,8 @@ int64_t sterna_uptime(struct sterna_call *c);                /**< of the server,
 void sterna_random(struct sterna_call *c, void *out, size_t n);
 #define STERNA_STAMP_LEN 32
 char *sterna_stamp(time_t t, char stamp[STERNA_STAMP_LEN]);  /**< XEP-0082, UTC; returns stamp */
+/** A time that a peer wrote (XEP-0082), as microseconds since 1970. @return STERNA_EINVAL no such text or time */
+enum sterna_result sterna_parse_stamp(const char *text, int64_t *us);
 char *sterna_stamp_us(int64_t us, char stamp[STERNA_STAMP_LEN]);
 
 void *sterna_worker_slot(struct sterna_call *c);

@@ -40,6 +40,11 @@ char *sterna_stamp(time_t t, char stamp[STERNA_STAMP_LEN])
 	return stamp;
 }
 
+enum sterna_result sterna_parse_stamp(const char *text, int64_t *us)
+{
+	return datetime_parse(text, strlen(text), us);
+}
+
 char *sterna_stamp_us(int64_t us, char stamp[STERNA_STAMP_LEN])
 {
 	datetime_format_us(us, stamp);

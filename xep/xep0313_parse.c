@@ -3,7 +3,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include "server/datetime.h"
 #include "xep/text.h"
 
 #define NS_DATA "jabber:x:data"
@@ -115,7 +114,7 @@ static bool time_as_id(const char *text, bool after, int64_t *out)
 {
 	int64_t us, ms;
 
-	if (datetime_parse(text, strlen(text), &us) != STERNA_OK)
+	if (sterna_parse_stamp(text, &us) != STERNA_OK)
 		return false;
 	if (us < 0)
 		us = 0;
