@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include "server/account.h"
 #include "server/archive.h"
+#include "server/lane.h"
 #include "server/registry.h"
 #include "server/route.h"
 #include "server/server.h"
@@ -62,6 +63,7 @@ static void drop_after(struct sterna_call *c)
 void call_free(struct sterna_call *c)
 {
 	struct worker *w = c->worker;
+	struct lane *l = lane_of(c);
 
 	drop_after(c);
 	ack_done(&c->ack, true);
@@ -80,6 +82,7 @@ void call_free(struct sterna_call *c)
 	w->calls--;
 	c->next = w->free_calls;
 	w->free_calls = c;
+	lane_leave(w, l);
 }
 
 struct arena *call_arena(struct sterna_call *c)
@@ -106,6 +109,26 @@ static enum sterna_verdict run(struct sterna_call *c, const struct module_slot *
 	return v;
 }
 
+const char *call_lane_key(struct sterna_call *c)
+{
+	return sterna_printf(c, "%s\n%s", c->stanza->from != NULL ? jid_full(c->stanza->from) : "",
+		jid_bare(c->account->jid));
+}
+
+/* RFC 6120 §10.1: what the same sender sends to the same recipient stays behind. On the sender's side its stream is
+ * not read; on the recipient's the others from that sender wait in a lane. */
+static void stop_waits(struct sterna_call *c)
+{
+	if (c->point >= STERNA_TO_SESSION)
+		return; /* these may not wait: module.h */
+	if (c->side == SIDE_OUT && c->session != NULL && c->session->stream != NULL) {
+		stream_hold(c->session->stream, HOLD_STOPS);
+		c->holds_stream = true;
+	} else if (c->side == SIDE_IN && c->account != NULL && c->lane == NULL) {
+		lane_take(c, call_lane_key(c));
+	}
+}
+
 /* The stops are one flat sequence; c->point and c->hook say where we are, also after a wait. */
 static void run_on(struct sterna_call *c)
 {
@@ -119,8 +142,10 @@ static void run_on(struct sterna_call *c)
 				continue;
 			const enum sterna_verdict v = run(c, row->slot, row->fn);
 
-			if (v == STERNA_WAIT)
+			if (v == STERNA_WAIT) {
+				stop_waits(c);
 				return;
+			}
 			if (v != STERNA_NEXT) {
 				c->then(c, v);
 				return;
@@ -157,6 +182,9 @@ void call_resume(struct sterna_call *c, enum sterna_verdict v)
 {
 	if (v == STERNA_WAIT)
 		return; /* it reads once more */
+	if (c->holds_stream && c->session->stream != NULL)
+		stream_release(c->session->stream, HOLD_STOPS);
+	c->holds_stream = false;
 	if (v == STERNA_NEXT && c->in_stops)
 		run_on(c);
 	else

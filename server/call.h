@@ -53,6 +53,7 @@ struct sterna_call {
 	} error;
 	struct sterna_elem *reply;
 	bool replied, in_handler, in_stops, committing;
+	bool holds_stream;                   /* a stop of the sender's side waits: its stream is not read */
 	sterna_rows_fn *on_rows;
 	const struct db_stmt *read_stmt;
 	const struct db_value *read_values;
@@ -80,6 +81,8 @@ struct arena *call_arena(struct sterna_call *c);
  *  it pass. A hook that waits is resumed by its read; c->then comes later then. */
 void call_run_hooks(struct sterna_call *c, enum sterna_point from, enum sterna_point to,
 	void (*then)(struct sterna_call *c, enum sterna_verdict v));
+/** The name of the lane (lane.h) of this stanza's sender and recipient. */
+const char *call_lane_key(struct sterna_call *c);
 /** Run one handler in this call's context; the verdict to c->then. */
 void call_run_handler(struct sterna_call *c, const struct module_slot *m, sterna_fn *fn,
 	void (*then)(struct sterna_call *c, enum sterna_verdict v));

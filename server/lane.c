@@ -37,36 +37,71 @@ static void run(struct worker *w, struct lane *l)
 	free(l);
 }
 
-bool lane_enter(struct sterna_call *c, const char *key, void (*fn)(struct sterna_call *c))
+static struct lane *make(struct worker *w, const char *key)
 {
-	struct worker *w = c->worker;
-	struct lane *l = map_get(&w->lanes, key);
+	struct lane *l = xalloc(sizeof *l);
 
-	if (l == NULL) {
-		l = xalloc(sizeof *l);
-		l->key = xstrdup(key);
-		l->end = &l->first;
-		map_put(&w->lanes, l->key, l);
-	} else if (l->count >= LANE_MAX) {
-		return false;
-	}
+	l->key = xstrdup(key);
+	l->end = &l->first;
+	map_put(&w->lanes, l->key, l);
+	return l;
+}
+
+static void append(struct lane *l, struct sterna_call *c, void (*fn)(struct sterna_call *c))
+{
 	c->lane = l;
 	c->ready = fn;
 	c->next = NULL;
 	*l->end = c;
 	l->end = &c->next;
 	l->count++;
+}
+
+bool lane_enter(struct sterna_call *c, const char *key, void (*fn)(struct sterna_call *c))
+{
+	struct worker *w = c->worker;
+	struct lane *l = map_get(&w->lanes, key);
+
+	if (l == NULL)
+		l = make(w, key);
+	else if (l->count >= LANE_MAX)
+		return false;
+	append(l, c, fn);
 	run(w, l);
 	return true;
 }
 
-void lane_leave(struct sterna_call *c)
+bool lane_join(struct sterna_call *c, const char *key, void (*fn)(struct sterna_call *c), bool *full)
+{
+	struct lane *l = map_get(&c->worker->lanes, key);
+
+	*full = l != NULL && l->count >= LANE_MAX;
+	if (l == NULL || *full)
+		return false;
+	append(l, c, fn);
+	return true;
+}
+
+void lane_take(struct sterna_call *c, const char *key)
+{
+	if (c->lane != NULL || map_get(&c->worker->lanes, key) != NULL)
+		return;
+	c->lane = make(c->worker, key);
+	c->lane->taken = true;
+}
+
+struct lane *lane_of(struct sterna_call *c)
 {
 	struct lane *l = c->lane;
 
+	c->lane = NULL;
+	return l;
+}
+
+void lane_leave(struct worker *w, struct lane *l)
+{
 	if (l == NULL)
 		return;
-	c->lane = NULL;
 	l->taken = false;
-	run(c->worker, l);
+	run(w, l);
 }

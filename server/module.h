@@ -32,7 +32,7 @@ enum sterna_verdict {
 	STERNA_NEXT,    /* go on */
 	STERNA_DONE,    /* handled: answered, stored or deliberately dropped; goes no further */
 	STERNA_REJECT,  /* refused: the core answers with the error given to sterna_reject() */
-	STERNA_WAIT,    /* a read is under way; its callback returns the verdict */
+	STERNA_WAIT,    /* a read is under way; its callback returns the verdict. Not from TO_SESSION and OBSERVE */
 };
 
 /** The stops of a stanza, in the order in which they are made. */

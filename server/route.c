@@ -297,10 +297,13 @@ void route_hop(struct worker *w, struct stanza **st, struct ack *ack)
 
 static void in_end(struct sterna_call *c)
 {
-	lane_leave(c);
+	struct worker *w = c->worker;
+	struct lane *l = lane_of(c);
+
 	trace(c->stanza, c->archive_offline ? "waits for the next session" : "arrived");
 	call_observe(c);
 	call_finish(c);
+	lane_leave(w, l);
 }
 
 static void refuse_and_end(struct sterna_call *c, enum sterna_condition condition)
@@ -441,6 +444,13 @@ static void after_in_hooks(struct sterna_call *c, enum sterna_verdict v)
 	}
 }
 
+static void enter_account(struct sterna_call *c)
+{
+	if (c->stanza->kind == STERNA_MESSAGE)
+		c->plan = deliver_plan_message(c);
+	call_run_hooks(c, STERNA_IN_POLICY, STERNA_IN_COPY, after_in_hooks);
+}
+
 static void in_account(struct sterna_call *c)
 {
 	if (c->account->state == ACCOUNT_FAILED && c->worker->stopping) {
@@ -462,9 +472,15 @@ static void in_account(struct sterna_call *c)
 			refuse_and_end(c, STERNA_SERVICE_UNAVAILABLE);
 		return;
 	}
-	if (c->stanza->kind == STERNA_MESSAGE)
-		c->plan = deliver_plan_message(c);
-	call_run_hooks(c, STERNA_IN_POLICY, STERNA_IN_COPY, after_in_hooks);
+	bool full = false;
+
+	/* Someone from the same sender waits in a stop: behind that one. */
+	if (c->worker->lanes.count > 0 && lane_join(c, call_lane_key(c), enter_account, &full))
+		return;
+	if (full)
+		refuse_and_end(c, STERNA_RESOURCE_CONSTRAINT);
+	else
+		enter_account(c);
 }
 
 /* --- the server itself, and services that modules offer --- */

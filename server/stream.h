@@ -85,7 +85,7 @@ struct stream {
 
 /** Why nothing is read: bits. */
 enum stream_hold { HOLD_BUSY = 1, HOLD_RATE = 2, HOLD_OUTPUT = 4, HOLD_WORK = 8,
-	HOLD_COMMIT = 16, HOLD_READS = 32, HOLD_SETUP = 64 };
+	HOLD_COMMIT = 16, HOLD_READS = 32, HOLD_SETUP = 64, HOLD_STOPS = 128 };
 
 /** A stream, and the transport it is over. */
 struct stream *stream_new(struct worker *w, const struct stream_kind *kind, bool direct_tls);
