@@ -1,4 +1,6 @@
 /* call.c - handlers in their order: the loop over the stops, waits, and what follows the commit. */
+#include <config.h>
+
 #include "server/call.h"
 #include <assert.h>
 #include <stdlib.h>
@@ -34,6 +36,10 @@ struct sterna_call *call_new(struct worker *w, struct stanza **st)
 
 void call_set_account(struct sterna_call *c, struct account *a)
 {
+#ifdef STERNA_SANITIZED
+	/* Rule 1: nobody but the owner's worker comes near an account. Every test and the simulation look here. */
+	assert(a == NULL || (a->worker == c->worker && server_owner(c->worker->server, a->jid) == c->worker));
+#endif
 	if (a != NULL)
 		account_hold(a);
 	if (c->account != NULL)
