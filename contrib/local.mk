@@ -58,11 +58,14 @@ uninstall-hook:
 
 # The reference of all options, from the tables that check them: make options-manual. A test compares.
 OPTIONS_MANUAL = $(srcdir)/docs/options.md
-options-manual: server/sternactl
+options-manual: server/sternactl $(module_LTLIBRARIES)
+	printf 'hosts: { localhost: {} }\nlisten: []\nstorage: {}\nserver: { module_dir: "%s/xep/.libs:%s/modules/.libs" }\n' \
+		'$(abs_builddir)' '$(abs_builddir)' > options-manual.yaml
 	{ printf '# Options\n\nMade by `make options-manual` from the tables in the source; how values are written stands in\n'; \
 		printf '`server/option.h`, an example is `contrib/sterna.yaml.in`.\n\n'; \
-		server/sternactl manual | sed -e 's|$(pkgdatadir)|DATADIR/sterna|' -e 's|$(moduledir)|LIBDIR/sterna|'; \
+		server/sternactl -c options-manual.yaml manual --modules | sed -e 's|$(pkgdatadir)|DATADIR/sterna|' -e 's|$(moduledir)|LIBDIR/sterna|'; \
 	} > $(OPTIONS_MANUAL).new && mv $(OPTIONS_MANUAL).new $(OPTIONS_MANUAL)
+	rm -f options-manual.yaml
 .PHONY: options-manual
 
 EXTRA_DIST += \

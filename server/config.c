@@ -169,7 +169,7 @@ const struct sterna_option config_options[] = {
 	STERNA_OPT_SECTION(K, s2s, s2s_options, "other servers"),
 	STERNA_OPT_SECTION(K, log, log_options, "the log"),
 	STERNA_OPT_MAP(K, components, struct config_component, domain, component_options, "external components (XEP-0114)"),
-	STERNA_OPT(K, modules, NULL, NULL, "which modules are loaded, and their options"),
+	STERNA_OPT(K, modules, NULL, NULL, "options of modules; names more than the usual ones, 'NAME: off' leaves one out, 'usual: off' all that are not named"),
 	{ 0 }
 };
 
@@ -437,8 +437,13 @@ char *config_error_text(const struct config_error *err, char *out, size_t size)
 const struct config_node *config_section(const struct config *c, const char *part, const char *name)
 {
 	const struct config_node *n = config_child(c->root, part);
+	bool on;
 
-	return name == NULL ? n : config_child(n, name);
+	if (name == NULL)
+		return n;
+	n = config_child(n, name);
+	/* `time: on`: as it comes */
+	return n != NULL && n->kind == CONFIG_SCALAR && n->plain && option_parse_bool(n->text, &on) && on ? NULL : n;
 }
 
 const struct config_host *config_host(const struct config *c, const char *domain)

@@ -16,7 +16,7 @@
  *     s2s: { enabled: true }
  *     log: { level: info, components: { tls: debug } }
  *     components: { gateway.example.org: { secret: !file gateway.secret } }
- *     modules: { ping: {}, time: { utc_only: true } }              # which are loaded, and their options
+ *     modules: { time: { utc_only: true }, last: off, motd: {} }   # the usual ones, but for last, and motd
  *
  * The tables in config.c have every key with its default and meaning; `sternactl manual` prints them. How values
  * are written is in option.h, what a value may refer to in config_node.h. Relative paths begin at the folder of

@@ -87,7 +87,7 @@ static bool module_manual(const struct ctl *c, const char *name, struct buf *out
 	if (m == NULL)
 		return false;
 	snprintf(path, sizeof path, "modules.%s", m->name);
-	buf_addf(out, "\n### %s: %s%s%s%s\n\n", m->name, m->summary != NULL ? m->summary : "",
+	buf_addf(out, "\n## %s: %s%s%s%s\n\n", m->name, m->summary != NULL ? m->summary : "",
 		m->spec != NULL ? " (" : "", m->spec != NULL ? m->spec : "", m->spec != NULL ? ")" : "");
 	if (m->options != NULL && m->options->name != NULL)
 		options_manual(out, m->options, path);
@@ -143,7 +143,7 @@ static enum ctl_exit manual(struct ctl *c)
 	if (ctl_option(c, "modules") != NULL)
 		code = ctl_need_config(c);
 	if (code == CTL_OK && ctl_option(c, "modules") != NULL) {
-		buf_puts(&out, "\n## Modules\n");
+		buf_puts(&out, "\n# Modules\n");
 		module_names(c->config, on_name, all);
 		qsort(all->name, all->count, sizeof *all->name, by_name);
 	}

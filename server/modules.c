@@ -1,12 +1,13 @@
 /* modules.c - what is loaded, and in which order. */
 #include "server/modules.h"
 #include <dlfcn.h>
+#include <stdlib.h>
 #include <string.h>
 #include "server/registry.h"
 
 /* A newcomer's server: what today's clients expect. */
 static const char *const usual[] = { "disco", "caps", "ping", "version", "time", "last", "contact", "vcard", "private",
-	"blocking", "pep", "carbons", "hints", "mam", "stanza_id", "csi", "offline", NULL };
+	"blocking", "pep", "carbons", "hints", "mam", "stanza_id", "csi", "offline", "external", NULL };
 
 enum { UNLOAD_MS = 5000 };
 
@@ -21,55 +22,102 @@ static bool listens_http(const struct config *c)
 	return false;
 }
 
-static enum sterna_result load(struct server *s, const char *name)
+static bool is_among(const char *const *names, const char *name)
 {
-	const enum sterna_result rc = module_load(s, name);
-
-	return rc == STERNA_EEXISTS ? STERNA_OK : rc;
+	for (; *names != NULL; names++)
+		if (strcmp(*names, name) == 0)
+			return true;
+	return false;
 }
 
-enum sterna_result modules_load(struct server *s)
+static bool is_usual(const struct config *c, const char *name)
 {
-	const struct config *c = s->config;
-	enum sterna_result rc = STERNA_OK;
+	return is_among(usual, name) || (listens_http(c) && is_among(with_http, name));
+}
 
-	if (c->modules == NULL) {
-		for (size_t i = 0; rc == STERNA_OK && usual[i] != NULL; i++)
-			rc = load(s, usual[i]);
-		for (size_t i = 0; rc == STERNA_OK && listens_http(c) && with_http[i] != NULL; i++)
-			rc = load(s, with_http[i]);
-		return rc;
-	}
-	if (listens_http(c) && config_child(c->modules, "http") == NULL)
-		log_warning("module", "an HTTP listener is configured, but modules: does not name http; it is not opened");
-	/* A module whose needs come later in the file waits for them. */
-	for (size_t loaded = 1; loaded > 0;) {
-		size_t missing = 0;
+/* `time: off`, and `usual: off` for all that is not named. */
+static bool is_off(const struct config *c, const char *name)
+{
+	const struct config_node *n = config_child(c->modules, name);
+	bool on = true;
 
-		loaded = 0;
-		for (const struct config_node *n = c->modules->first; n != NULL; n = n->next) {
-			if (module_find(s, n->key) != NULL)
-				continue;
-			if (!module_is_ready(s, n->key)) {
-				missing++;
-				continue;
-			}
-			rc = module_load(s, n->key);
-			if (rc != STERNA_OK)
-				return rc;
-			loaded++;
-		}
-		if (missing == 0)
-			return STERNA_OK;
-		if (loaded == 0)
-			log_error("module", "modules need others that are not configured");
-	}
-	return STERNA_EINVAL;
+	return n != NULL && n->kind == CONFIG_SCALAR && n->plain && option_parse_bool(n->text, &on) && !on;
+}
+
+/* Linked in; they stay. */
+static bool is_static(const char *name)
+{
+	return strcmp(name, "roster") == 0 || strcmp(name, "register") == 0;
 }
 
 static bool is_wanted(const struct config *c, const char *name)
 {
-	return strcmp(name, "roster") == 0 || strcmp(name, "register") == 0 || config_child(c->modules, name) != NULL;
+	if (is_static(name))
+		return true;
+	if (config_child(c->modules, name) != NULL)
+		return !is_off(c, name);
+	return is_usual(c, name) && !is_off(c, "usual");
+}
+
+/* The names of all that is wanted, each once; the array is the caller's, the names are borrowed. */
+static const char **wanted_names(const struct config *c, size_t *count)
+{
+	const char **names = xalloc((sizeof usual + sizeof with_http + (c->modules != NULL ? c->modules->count : 0)
+		* sizeof *names));
+	size_t n = 0;
+
+	for (const char *const *name = usual; *name != NULL; name++)
+		if (is_wanted(c, *name))
+			names[n++] = *name;
+	for (const char *const *name = with_http; *name != NULL; name++)
+		if (is_wanted(c, *name))
+			names[n++] = *name;
+	for (const struct config_node *m = c->modules != NULL ? c->modules->first : NULL; m != NULL; m = m->next)
+		if (strcmp(m->key, "usual") != 0 && !is_among(usual, m->key) && !is_among(with_http, m->key)
+			&& !is_static(m->key) && is_wanted(c, m->key))
+			names[n++] = m->key;
+	*count = n;
+	return names;
+}
+
+/* One round: all whose needs are there. */
+static enum sterna_result load_ready(struct server *s, const char *const *names, size_t count, size_t *loaded,
+	size_t *missing)
+{
+	*loaded = *missing = 0;
+	for (size_t i = 0; i < count; i++) {
+		if (module_find(s, names[i]) != NULL)
+			continue;
+		if (!module_is_ready(s, names[i])) {
+			++*missing;
+			continue;
+		}
+		const enum sterna_result rc = module_load(s, names[i]);
+
+		if (rc != STERNA_OK)
+			return rc;
+		++*loaded;
+	}
+	return STERNA_OK;
+}
+
+enum sterna_result modules_load(struct server *s)
+{
+	size_t count, loaded, missing;
+	const char **names = wanted_names(s->config, &count);
+	enum sterna_result rc;
+
+	if (listens_http(s->config) && !is_wanted(s->config, "http"))
+		log_warning("module", "an HTTP listener is configured, but the module http is off; it is not opened");
+	do {
+		rc = load_ready(s, names, count, &loaded, &missing);
+	} while (rc == STERNA_OK && loaded > 0 && missing > 0);
+	if (rc == STERNA_OK && missing > 0) {
+		log_error("module", "modules need others that are off, or not there");
+		rc = STERNA_EINVAL;
+	}
+	free(names);
+	return rc;
 }
 
 static enum sterna_result check_one(const struct config *c, const struct sterna_module *m, struct config_error *err)
@@ -79,24 +127,25 @@ static enum sterna_result check_one(const struct config *c, const struct sterna_
 		: options_apply(m->options, config_section(c, "modules", m->name), a, arena_zalloc(a, m->config_size), err);
 
 	arena_free(&a);
-	for (const char *const *need = m->needs; rc == STERNA_OK && c->modules != NULL && need != NULL && *need != NULL; need++)
+	for (const char *const *need = m->needs; rc == STERNA_OK && need != NULL && *need != NULL; need++)
 		if (!is_wanted(c, *need))
-			rc = config_fail(err, config_child(c->modules, m->name), true, "module '%s' needs '%s', which is not named",
-				m->name, *need);
+			rc = config_fail(err, config_child(c->modules, config_child(c->modules, m->name) != NULL ? m->name : *need),
+				true, "module '%s' needs '%s', which is off or not named", m->name, *need);
 	return rc;
 }
 
-/* One that is named and not loaded yet. */
-static enum sterna_result check_new(const struct config *c, const struct config_node *n, struct config_error *err)
+/* One that is not loaded yet. */
+static enum sterna_result check_new(const struct config *c, const char *name, struct config_error *err)
 {
 	void *handle = NULL;
-	const struct sterna_module *m = module_read(c, n->key, &handle);
+	const struct sterna_module *m = module_read(c, name, &handle);
+	const struct config_node *n = config_child(c->modules, name);
 	enum sterna_result rc;
 
 	if (m != NULL && m->abi == STERNA_ABI)
 		rc = check_one(c, m, err);
 	else
-		rc = config_fail(err, n, true, "module '%.60s' cannot be loaded%s", n->key,
+		rc = config_fail(err, n != NULL ? n : c->root, true, "module '%.60s' cannot be loaded%s", name,
 			m != NULL ? ": it was made for another version" : "; the log says why");
 	if (handle != NULL)
 		dlclose(handle);
@@ -105,17 +154,20 @@ static enum sterna_result check_new(const struct config *c, const struct config_
 
 enum sterna_result modules_check(const struct server *s, const struct config *c, char *text, size_t size)
 {
-	const struct registry *r = s->registry;
 	struct config_error err = { 0 };
 	enum sterna_result rc = STERNA_OK;
+	size_t count;
+	const char **names = wanted_names(c, &count);
 
-	for (size_t i = 0; rc == STERNA_OK && i < r->module_count; i++)
-		if (c->modules == NULL || is_wanted(c, r->modules[i]->m->name))
-			rc = check_one(c, r->modules[i]->m, &err);
-	for (const struct config_node *n = c->modules != NULL ? c->modules->first : NULL; rc == STERNA_OK && n != NULL;
-		n = n->next)
-		if (module_find(s, n->key) == NULL)
-			rc = check_new(c, n, &err);
+	for (size_t i = 0; rc == STERNA_OK && i < count; i++) {
+		const struct module_slot *slot = module_find(s, names[i]);
+
+		rc = slot != NULL ? check_one(c, slot->m, &err) : check_new(c, names[i], &err);
+	}
+	for (size_t i = 0; rc == STERNA_OK && i < s->registry->module_count; i++)
+		if (is_static(s->registry->modules[i]->m->name))
+			rc = check_one(c, s->registry->modules[i]->m, &err);
+	free(names);
 	if (rc != STERNA_OK)
 		config_error_text(&err, text, size);
 	return rc;
@@ -126,7 +178,7 @@ enum sterna_result modules_apply(struct server *s)
 	const struct config *c = s->config;
 	enum sterna_result rc = STERNA_OK;
 
-	for (size_t i = s->registry->module_count; c->modules != NULL && i-- > 0;) {
+	for (size_t i = s->registry->module_count; i-- > 0;) {
 		const char *name = s->registry->modules[i]->m->name;
 
 		if (!is_wanted(c, name) && module_unload(s, name, UNLOAD_MS) != STERNA_OK)

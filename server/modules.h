@@ -4,7 +4,7 @@
 
 #include "server/server.h"
 
-/** Load what modules: names, in an order that satisfies their needs; without that section the usual ones.
+/** Load the usual modules and what modules: names, but for what is off there, in an order that satisfies their needs.
  *  @return STERNA_EINVAL one cannot be loaded (logged) */
 enum sterna_result modules_load(struct server *s) STERNA_CHECKED;
 

@@ -109,6 +109,7 @@ void options_manual(struct buf *out, const struct sterna_option *table, const ch
 const char *option_nearest(const char *word, const char *const *candidates, size_t count);
 
 /** The notations by themselves; false: not of that form. */
+bool option_parse_bool(const char *text, bool *out);
 bool option_parse_duration(const char *text, struct sterna_duration *out);
 bool option_parse_size(const char *text, struct sterna_size *out);
 bool option_parse_rate(const char *text, struct sterna_rate *out);

@@ -101,7 +101,7 @@ bool option_parse_rate(const char *text, struct sterna_rate *out)
 	return true;
 }
 
-static bool parse_bool(const char *text, bool *out)
+bool option_parse_bool(const char *text, bool *out)
 {
 	static const char *const words[] = { "false", "true", "no", "yes", "off", "on", "False", "True", "No", "Yes", "Off",
 		"On", "FALSE", "TRUE", "NO", "YES", "OFF", "ON" };
@@ -150,7 +150,7 @@ bool option_value_parse(enum sterna_option_type type, const char *text, union op
 	switch (type) {
 	case STERNA_TYPE_BOOL:
 		*problem = "must be true or false";
-		return parse_bool(text, &out->b);
+		return option_parse_bool(text, &out->b);
 	case STERNA_TYPE_INT:
 		*problem = "must be a whole number";
 		ok = parse_signed(text, INT32_MIN, INT32_MAX, &i);

@@ -3,6 +3,7 @@
 STERNA_BUILD       the build folder (default: build/ at the top of the tree)
 STERNA_TEST_PG     libpq conninfo of a cluster where databases may be created (for --db postgresql)
 """
+import json
 import os
 import pathlib
 import re
@@ -103,7 +104,9 @@ def merge(tree, path, value):
 
 
 def plain(text):
-    """A value of a script's option as a YAML value: true, 12, [a, b], or text."""
+    """A value of a script's option as a YAML value: true, 12, [a, b], JSON with mappings, or text."""
+    if text.startswith(('[{', '{"')):
+        return json.loads(text)
     if text in ('true', 'false'):
         return text == 'true'
     if re.fullmatch(r'\d+', text):

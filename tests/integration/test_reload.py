@@ -185,7 +185,7 @@ def test_modules_by_reload(t):
         juliet = client(t, server, 'juliet').login()
         ping = "<iq type='get' id='%s' to='localhost'><ping xmlns='urn:xmpp:ping'/></iq>"
         check('urn:xmpp:ping' in features(juliet), 'no ping')
-        server.configure(modules__ping=None)
+        server.configure(modules__ping=False)
         hup(server)
         juliet.send(ping % 'p1')
         answer = juliet.wait_for(lambda e: e.get('id') == 'p1')
@@ -211,6 +211,32 @@ def test_modules_by_reload(t):
 
 
 @accounts()
+def test_usual_modules(t):
+    """The usual modules are there unless they are off; 'usual: off' leaves those that are named"""
+    def loaded():
+        return set(module['name'] for module in json.loads(server.ctl('--json', 'modules')))
+
+    with daemon(t) as server:
+        server.tree['modules'] = {}
+        server.configure()
+        server.ctl('reload')
+        usual = loaded()
+        check({'ping', 'mam', 'time', 'http'} <= usual and 'external' in usual, usual)
+        server.tree['modules'] = {'ping': False, 'time': {'utc_only': True}, 'mam': True}
+        server.configure()
+        server.ctl('reload')
+        check(usual - loaded() == {'ping'}, usual - loaded())
+        server.tree['modules'] = {'usual': False, 'ping': True, 'disco': {}}
+        server.configure()
+        server.ctl('reload')
+        check(loaded() - {'roster', 'register'} == {'ping', 'disco'}, loaded())
+        server.tree['modules'] = {'disco': False}
+        server.configure()
+        refused(server, "needs 'disco'", 'off')
+        check(loaded() - {'roster', 'register'} == {'ping', 'disco'}, loaded())
+
+
+@accounts()
 def test_reload_under_traffic(t):
     """Reloads while messages flow: no session is dropped, no message lost, doubled or overtaken"""
     with daemon(t, limits__stanzas='100000/s') as server:
@@ -227,7 +253,7 @@ def test_reload_under_traffic(t):
         try:
             for i in range(8):
                 sterna.certificate(server.home / 'tls')
-                server.configure(limits__offline_messages=100 + i, modules__carbons={} if i % 2 else None)
+                server.configure(limits__offline_messages=100 + i, modules__carbons=bool(i % 2))
                 server.ctl('reload')
         finally:
             stop.set()
