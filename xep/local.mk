@@ -92,6 +92,12 @@ xep_xep0202_time_la_SOURCES = xep/xep0202_time.c
 xep_xep0202_time_la_CFLAGS = $(MODULE_CFLAGS)
 xep_xep0202_time_la_LDFLAGS = $(MODULE_LDFLAGS)
 
+module_LTLIBRARIES += xep/xep0215_external.la
+xep_xep0215_external_la_SOURCES = xep/xep0215_external.c
+xep_xep0215_external_la_CFLAGS = $(MODULE_CFLAGS)
+xep_xep0215_external_la_LDFLAGS = $(MODULE_LDFLAGS)
+xep_xep0215_external_la_LIBADD = $(OPENSSL_LIBS)
+
 module_LTLIBRARIES += xep/xep0280_carbons.la
 xep_xep0280_carbons_la_SOURCES = xep/xep0280_carbons.c
 xep_xep0280_carbons_la_CFLAGS = $(MODULE_CFLAGS)

@@ -12,6 +12,7 @@ EXTRA_DIST += \
 	tests/integration/suite.py \
 	tests/integration/test_component.py \
 	tests/integration/test_control.py \
+	tests/integration/test_external.py \
 	tests/integration/test_hosts.py \
 	tests/integration/test_http.py \
 	tests/integration/test_limits.py \
