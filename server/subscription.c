@@ -136,9 +136,9 @@ void subscription_in(struct sterna_call *c)
 	const struct subscription_effect e = roster_inbound(i, st->type);
 
 	if (e.changed) {
-		if (i->pending_in) {
+		if (st->type == PRESENCE_SUBSCRIBE && i->pending_in) {
 			keep_request(i, st);
-		} else {
+		} else if (!i->pending_in) {
 			free(i->request);
 			i->request = NULL;
 		}

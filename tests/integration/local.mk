@@ -20,9 +20,12 @@ EXTRA_DIST += \
 	tests/integration/test_out_of_tree.py \
 	tests/integration/test_register.py \
 	tests/integration/test_reload.py \
+	tests/integration/test_rfc6121_delivery.py \
+	tests/integration/test_rfc6121_states.py \
 	tests/integration/test_sasl.py \
 	tests/integration/test_sasl2.py \
 	tests/integration/test_slixmpp.py \
+	tests/integration/test_sm_early.py \
 	tests/integration/test_start.py \
 	tests/integration/test_storage.py \
 	tests/integration/test_streams.py \
