@@ -36,10 +36,16 @@ static enum deliver_plan plan_no_match(struct sterna_call *c)
 	}
 }
 
+/* Can it wait for a later time at all? What cannot goes to who is there now, or nowhere. */
+static bool can_wait(const struct sterna_call *c)
+{
+	return (c->marks & STERNA_NO_STORE) == 0 && stanza_is_storable(c->stanza);
+}
+
 bool deliver_plan_is_stale(const struct sterna_call *c)
 {
 	if (c->plan == PLAN_OFFLINE)
-		return !c->account->pulling && c->account->session_count > 0;
+		return c->account->session_count > 0 && (!c->account->pulling || !can_wait(c));
 	for (size_t i = 0; i < c->target_count; i++)
 		if (!c->targets[i]->gone)
 			return false;
@@ -51,7 +57,7 @@ static bool waits_behind(const struct sterna_call *c)
 {
 	const char *resource = jid_resource(c->stanza->to);
 
-	if (!c->account->pulling || (c->stanza->type != MESSAGE_CHAT && c->stanza->type != MESSAGE_NORMAL))
+	if (!c->account->pulling || !can_wait(c))
 		return false;
 	if (resource == NULL)
 		return true;

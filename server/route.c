@@ -465,8 +465,9 @@ static void in_account(struct sterna_call *c)
 		return;
 	}
 	if (c->account->state == ACCOUNT_ABSENT) {
-		/* The same for a stranger as where there is an account: RFC 6121 §8.5.1. */
-		if (c->stanza->kind == STERNA_PRESENCE)
+		/* The same for a stranger as where there is an account without sessions: RFC 6121 §8.5.1. */
+		if (c->stanza->kind == STERNA_PRESENCE
+			|| (c->stanza->kind == STERNA_MESSAGE && c->stanza->type == MESSAGE_HEADLINE))
 			in_end(c);
 		else
 			refuse_and_end(c, STERNA_SERVICE_UNAVAILABLE);

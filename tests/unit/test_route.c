@@ -19,8 +19,8 @@ static const struct row {
 	bool exists;
 	const char *outcome;             /* by type */
 } table[] = {
-	{ "no account, bare JID", "nobody@example.com", NULL, NULL, false, "EEEES" },
-	{ "no account, full JID", "nobody@example.com/x", NULL, NULL, false, "EEEES" },
+	{ "no account, bare JID", "nobody@example.com", NULL, NULL, false, "EEESS" },
+	{ "no account, full JID", "nobody@example.com/x", NULL, NULL, false, "EEESS" },
 	{ "no resources, bare JID", BARE, NULL, NULL, true, "OOESS" },
 	{ "no resources, full JID", BALCONY, NULL, NULL, true, "EOESS" },
 	{ "negative only, bare JID", BARE, "-1", NULL, true, "OOESS" },
