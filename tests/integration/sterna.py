@@ -6,6 +6,7 @@ STERNA_TEST_PG     libpq conninfo of a cluster where databases may be created (f
 import json
 import os
 import pathlib
+import random
 import re
 import shutil
 import signal
@@ -48,16 +49,20 @@ def module_names():
     return [re.sub(r'^xep\d{4}_', '', path.stem) for path in module_files()]
 
 
+given = set()          # by free_ports()
+
+
 def free_ports(count):
-    """Ports that nobody listens on now."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind(('127.0.0.1', 0))
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
+    """Ports that nobody listens on now, each given once. They lie below those that the kernel takes for connections
+    (net.ipv4.ip_local_port_range), so that a daemon that starts again finds its own free."""
+    ports = []
+    while len(ports) < count:
+        port = random.randrange(10000, 20000)
+        with socket.socket() as probe:
+            if port not in given and probe.connect_ex(('127.0.0.1', port)):
+                given.add(port)
+                ports.append(port)
+    return ports
 
 
 def certificate(folder, host='localhost'):

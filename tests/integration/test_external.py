@@ -7,22 +7,17 @@ import subprocess
 import tempfile
 import time
 
+import sterna
 import xmpp
 from suite import accounts, check, client, daemon
 
 EXTDISCO = 'urn:xmpp:extdisco:2'
 
 
-def free_port():
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
-        s.bind(('127.0.0.1', 0))
-        return s.getsockname()[1]
-
-
 @contextlib.contextmanager
 def relay(secret):
     """coturn on loopback with a shared secret; gives its port."""
-    port = free_port()
+    port, = sterna.free_ports(1)
     with tempfile.TemporaryDirectory(prefix='sterna-turn-') as folder:
         log = pathlib.Path(folder) / 'turn.log'
         with open(log, 'w') as out:
