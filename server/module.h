@@ -208,6 +208,10 @@ bool sterna_is_own(struct sterna_call *c);                   /**< sender's bare 
 struct sterna_session *sterna_session(struct sterna_call *c);/**< the sender's (OUT_*, elements, own IQ), or the target's (TO_SESSION); NULL */
 const struct jid *sterna_session_jid(struct sterna_session *s);
 bool sterna_session_is_available(struct sterna_session *s);
+bool sterna_session_is_connected(struct sterna_session *s); /**< else it has lost its connection, and may be resumed */
+/** XEP-0198: how many stanzas it was sent, and how many of them its client has acknowledged, modulo 2^32; without
+ *  stream management both are 0. */
+void sterna_session_counts(struct sterna_session *s, uint32_t *sent, uint32_t *acked);
 int sterna_session_priority(struct sterna_session *s);
 struct sterna_elem *sterna_session_presence(struct sterna_session *s); /**< last broadcast, or NULL; read-only */
 /** The account's sessions: first with NULL; connected ones and those that may be resumed. */

@@ -168,6 +168,16 @@ bool sterna_session_is_available(struct sterna_session *s)
 	return s->available;
 }
 
+bool sterna_session_is_connected(struct sterna_session *s)
+{
+	return s->stream != NULL && !s->gone;
+}
+
+void sterna_session_counts(struct sterna_session *s, uint32_t *sent, uint32_t *acked)
+{
+	sm_counts(s, sent, acked);
+}
+
 int sterna_session_priority(struct sterna_session *s)
 {
 	return s->priority;

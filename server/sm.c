@@ -134,6 +134,12 @@ uint32_t sm_sent(const struct sterna_session *s)
 	return s->sm->written;
 }
 
+void sm_counts(const struct sterna_session *s, uint32_t *out, uint32_t *acked)
+{
+	*out = s->sm != NULL ? s->sm->out : 0;
+	*acked = s->sm != NULL ? s->sm->acked : 0;
+}
+
 static void send_ack(struct sterna_session *s, uint32_t h)
 {
 	char text[64];

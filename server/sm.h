@@ -57,6 +57,8 @@ bool sm_is_overdue(const struct sterna_session *s);
 void sm_request(struct sterna_session *s);
 void sm_committed_now(struct sterna_session *s, uint32_t h, bool has_row);  /**< no effects are under way */
 uint32_t sm_sent(const struct sterna_session *s);
+/** What was sent or waits to be, and what of it is acknowledged; 0 without. */
+void sm_counts(const struct sterna_session *s, uint32_t *out, uint32_t *acked);
 /** The id to resume it with: what <enabled/> said. */
 void sm_id(const struct sterna_session *s, char out[64]);
 /** <r/>; <a h/>. @return false: h is more than was sent (stream error undefined-condition, §5) */

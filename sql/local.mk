@@ -6,4 +6,6 @@ dist_sql_DATA = \
 	sql/0002_pubsub.pg.sql \
 	sql/0002_pubsub.sqlite.sql \
 	sql/0003_archive_hidden.pg.sql \
-	sql/0003_archive_hidden.sqlite.sql
+	sql/0003_archive_hidden.sqlite.sql \
+	sql/0004_push.pg.sql \
+	sql/0004_push.sqlite.sql

@@ -128,6 +128,15 @@ xep_xep0352_csi_la_SOURCES = xep/xep0352_csi.c
 xep_xep0352_csi_la_CFLAGS = $(MODULE_CFLAGS)
 xep_xep0352_csi_la_LDFLAGS = $(MODULE_LDFLAGS)
 
+module_LTLIBRARIES += xep/xep0357_push.la
+xep_xep0357_push_la_SOURCES = \
+	xep/text.h \
+	xep/xep0357_notify.c \
+	xep/xep0357_push.c \
+	xep/xep0357_push.h
+xep_xep0357_push_la_CFLAGS = $(MODULE_CFLAGS)
+xep_xep0357_push_la_LDFLAGS = $(MODULE_LDFLAGS)
+
 module_LTLIBRARIES += xep/xep0359_stanza_id.la
 xep_xep0359_stanza_id_la_SOURCES = xep/xep0359_stanza_id.c
 xep_xep0359_stanza_id_la_CFLAGS = $(MODULE_CFLAGS)

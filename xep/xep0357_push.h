@@ -1,0 +1,45 @@
+/* xep0357_push.h - what the files of the module "push" share: where an account's devices want to be woken. */
+#ifndef XEP0357_PUSH_H
+#define XEP0357_PUSH_H
+
+#include "server/module.h"
+
+#define NS_PUSH "urn:xmpp:push:0"
+
+struct push_config {
+	unsigned max_services, max_failures;
+	struct sterna_size max_options;
+	struct sterna_duration pause;
+	bool with_sender, with_body, subscriptions;
+};
+
+/** One app server's node. Lives in the account's slot. */
+struct push_service {
+	char *jid, *node;                /* node "": none */
+	char *resource;                  /* of the device that asked for it */
+	char *options;                   /* XML of a form, or "" */
+	char token[17];                  /* in the ids of what is published there: whose answer is it? */
+	unsigned count;                  /* messages since the device was here last, as far as we know */
+	unsigned failures;               /* in a row */
+	int64_t pushed_us;               /* last time; 0: not since the device was here last */
+	uint32_t sent;                   /* number (XEP-0198) of the newest message that should wake it */
+	bool waits;                      /* sent holds; not known to be acknowledged yet */
+};
+struct push_account {
+	struct push_service *item;
+	size_t count;
+};
+
+enum { PUSH_SENT, PUSH_HELD, PUSH_FAILED, PUSH_REMOVED };
+
+/** The device's session, or NULL. */
+struct sterna_session *push_session(struct sterna_call *c, const struct push_service *p);
+/** Out of the slot and of the database. */
+void push_remove(struct sterna_call *c, struct push_service *p);
+
+/* xep0357_notify.c */
+sterna_fn push_on_message, push_on_subscription, push_on_answer;
+void push_on_detached(struct sterna_call *c);
+void push_on_here(struct sterna_call *c);    /**< the device has a connection again */
+
+#endif
