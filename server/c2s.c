@@ -146,7 +146,7 @@ static void on_starttls(struct stream *s, struct arena **a, struct sterna_elem *
 	(void)e;
 	stream_write(s, "<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>", 50);
 	xml_reset(s->xml); /* whatever came pipelined behind it is never parsed */
-	s->transport->tls_host = jid_full(s->host->jid); /* without SNI the stream's 'to' counts: RFC 6120 §13.7.1.2 */
+	s->transport->tls_host = s->host->ascii; /* without SNI the stream's 'to' counts: RFC 6120 §13.7.1.2 */
 	s->transport->ops->start_tls(s->transport);
 }
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "server/cidr.h"
+#include "server/config_impl.h"
 #include "server/mem.h"
 
 #define H struct config_host
@@ -123,21 +124,37 @@ static const struct sterna_option auth_options[] = {
 	{ 0 }
 };
 
+#define CONFIG_TRUST_NAMES "none|dialback|pkix|dane|pinned"
 #define R struct config_s2s
 static const struct sterna_option s2s_options[] = {
 	STERNA_OPT(R, enabled, "true", NULL, "talk to other servers"),
-	STERNA_OPT(R, dialback, "verified", "off|verified|on",
-		"dialback (XEP-0220): never; only over TLS with a certificate that holds; also with one that does not"),
+	STERNA_OPT(R, trust, "pkix", CONFIG_TRUST_NAMES, "what a server must show: dialback, whatever its certificate; a "
+		"certificate that holds; one that DANE proves; one that a route pins; none: we do not talk to it"),
+	STERNA_OPT(R, trust_of, NULL, CONFIG_TRUST_NAMES, "the same for single domains ('*.example': all below example)"),
 	STERNA_OPT(R, connect_time, "30s", "1s..5m", "for one attempt to connect and authenticate"),
+	STERNA_OPT(R, try_time, "4s", "500ms..1m", "for a connection to one address"),
 	STERNA_OPT(R, idle_time, "10m", "10s..7d", "silence after which a stream is closed"),
+	STERNA_OPT(R, stall_time, "10s", "2s..10m", "for the peer's system to confirm what was sent, else we connect anew"),
 	STERNA_OPT(R, queue_time, "5m", "10s..7d", "how long a stanza waits for its server, then it bounces"),
 	STERNA_OPT(R, retry_time, "1m", "1s..1h", "longest pause between attempts"),
 	STERNA_OPT(R, queue_bytes, "4MiB", "64KiB..1GiB", "that wait for one domain"),
 	STERNA_OPT(R, queue_stanzas, "5000", "10..1000000", "that wait for one domain"),
 	STERNA_OPT(R, connections, "5000", "1..100000", "to and from other servers"),
+	STERNA_OPT(R, verifications, "32", "1..1000", "dialback keys that wait to be verified by one domain"),
 	STERNA_OPT(R, allow, NULL, NULL, "talk to these domains only ('*.example': all below example)"),
 	STERNA_OPT(R, deny, NULL, NULL, "never talk to these domains"),
 	STERNA_OPT(R, private_addresses, "false", NULL, "connect also to addresses that are not public"),
+	{ 0 }
+};
+
+#define O struct config_route
+static const struct sterna_option route_options[] = {
+	STERNA_OPT(O, address, STERNA_REQUIRED, NULL, "IP address of its server"),
+	STERNA_OPT(O, port, "0", "0..65535", "0: the standard one: 5269, 5270 (direct)"),
+	STERNA_OPT(O, tls, "starttls", "starttls|direct", "how TLS begins"),
+	STERNA_OPT(O, authorities, NULL, NULL, "file of authorities, PEM: only a certificate from these is taken"),
+	STERNA_OPT(O, fingerprints, NULL, NULL, "SHA-256 of certificates, hexadecimal: only these are taken"),
+	STERNA_OPT(O, bind, NULL, NULL, "IP address of ours to connect from"),
 	{ 0 }
 };
 
@@ -167,13 +184,14 @@ const struct sterna_option config_options[] = {
 	STERNA_OPT_SECTION(K, tls, tls_options, "TLS for all hosts"),
 	STERNA_OPT_SECTION(K, auth, auth_options, "how clients authenticate"),
 	STERNA_OPT_SECTION(K, s2s, s2s_options, "other servers"),
+	STERNA_OPT_MAP(K, routes, struct config_route, domain, route_options, "fixed ways to other servers"),
 	STERNA_OPT_SECTION(K, log, log_options, "the log"),
 	STERNA_OPT_MAP(K, components, struct config_component, domain, component_options, "external components (XEP-0114)"),
 	STERNA_OPT(K, modules, NULL, NULL, "options of modules; names more than the usual ones, 'NAME: off' leaves one out, 'usual: off' all that are not named"),
 	{ 0 }
 };
 
-static const struct config_node *nth(const struct config_node *list, size_t index)
+const struct config_node *config_nth(const struct config_node *list, size_t index)
 {
 	const struct config_node *n = list != NULL ? list->first : NULL;
 
@@ -183,7 +201,7 @@ static const struct config_node *nth(const struct config_node *list, size_t inde
 }
 
 /* The node of a key if it is there, else of its section. */
-static const struct config_node *blame(const struct config_node *section, const char *key)
+const struct config_node *config_blame(const struct config_node *section, const char *key)
 {
 	const struct config_node *n = config_child(section, key);
 
@@ -203,7 +221,7 @@ static bool domain_is_plausible(const char *s)
 	return true;
 }
 
-static enum sterna_result check_domains(const struct config_node *map, struct config_error *err)
+enum sterna_result config_check_domains(const struct config_node *map, struct config_error *err)
 {
 	for (const struct config_node *n = map != NULL ? map->first : NULL; n != NULL; n = n->next)
 		if (!domain_is_plausible(n->key))
@@ -219,13 +237,13 @@ static enum sterna_result check_hosts(struct config *c, struct config_error *err
 	if (c->hosts.count == 0)
 		return config_fail(err, map != NULL ? map : c->root, true, "hosts needs at least one domain");
 	for (size_t i = 0; i < c->hosts.count; i++) {
-		n = nth(map, i);
+		n = config_nth(map, i);
 		if ((hosts[i].certificate == NULL) != (hosts[i].key == NULL))
 			return config_fail(err, n, true, "hosts.%s needs both 'certificate' and 'key', or neither", hosts[i].domain);
 		hosts[i].certificate = config_file(c, hosts[i].certificate);
 		hosts[i].key = config_file(c, hosts[i].key);
 	}
-	return check_domains(map, err);
+	return config_check_domains(map, err);
 }
 
 static enum sterna_result check_listener(struct config_listen *l, const struct config_node *n, struct config_error *err)
@@ -238,19 +256,19 @@ static enum sterna_result check_listener(struct config_listen *l, const struct c
 	if (l->tls == CONFIG_TLS_AUTO)
 		l->tls = xmpp ? CONFIG_TLS_STARTTLS : CONFIG_TLS_NONE;
 	if (xmpp && l->tls == CONFIG_TLS_NONE)
-		return config_fail(err, blame(n, "tls"), false, "clients and servers need TLS; write 'starttls' or 'direct'");
+		return config_fail(err, config_blame(n, "tls"), false, "clients and servers need TLS; write 'starttls' or 'direct'");
 	if (!xmpp && l->tls == CONFIG_TLS_STARTTLS)
-		return config_fail(err, blame(n, "tls"), false, "there is no STARTTLS here; write 'direct' or 'none'");
+		return config_fail(err, config_blame(n, "tls"), false, "there is no STARTTLS here; write 'direct' or 'none'");
 	if (l->kind == CONFIG_COMPONENT && l->tls != CONFIG_TLS_NONE)
-		return config_fail(err, blame(n, "tls"), false, "components connect without TLS (XEP-0114); write 'none'");
+		return config_fail(err, config_blame(n, "tls"), false, "components connect without TLS (XEP-0114); write 'none'");
 	if (l->port == 0)
 		l->port = ports[l->kind][l->tls == CONFIG_TLS_DIRECT];
 	if (l->address == NULL || ip_parse(l->address, &ip) != STERNA_OK)
-		return config_fail(err, blame(n, "address"), false, "'%.80s' is no IP address; write 127.0.0.1 or \"::1\"",
+		return config_fail(err, config_blame(n, "address"), false, "'%.80s' is no IP address; write 127.0.0.1 or \"::1\"",
 			l->address != NULL ? l->address : "");
 	for (size_t i = 0; i < l->proxy_protocol.count; i++)
 		if (cidr_parse(l->proxy_protocol.item[i], &network) != STERNA_OK)
-			return config_fail(err, blame(n, "proxy_protocol"), false,
+			return config_fail(err, config_blame(n, "proxy_protocol"), false,
 				"'%.80s' is no network; write it as 10.0.0.0/8, with zeros behind the prefix",
 				l->proxy_protocol.item[i]);
 	return STERNA_OK;
@@ -263,10 +281,10 @@ static enum sterna_result check_listen(struct config *c, struct config_error *er
 	enum sterna_result rc = STERNA_OK;
 
 	for (size_t i = 0; rc == STERNA_OK && i < c->listen.count; i++) {
-		rc = check_listener(&l[i], nth(list, i), err);
+		rc = check_listener(&l[i], config_nth(list, i), err);
 		for (size_t j = 0; rc == STERNA_OK && j < i; j++)
 			if (l[j].port == l[i].port && strcmp(l[j].address, l[i].address) == 0)
-				rc = config_fail(err, nth(list, i), false, "listen[%zu] has the same address and port", j);
+				rc = config_fail(err, config_nth(list, i), false, "listen[%zu] has the same address and port", j);
 	}
 	return rc;
 }
@@ -304,15 +322,15 @@ static enum sterna_result check_storage(struct config *c, struct config_error *e
 	if (s->driver == CONFIG_POSTGRESQL && s->conninfo == NULL)
 		return config_fail(err, n, true, "storage needs 'conninfo' for postgresql, as 'host=db.example dbname=sterna user=sterna'");
 	if (s->conninfo != NULL && strstr(s->conninfo, "password") != NULL)
-		return config_fail(err, blame(n, "conninfo"), false, "conninfo must not hold the password; use 'password: !file path'");
+		return config_fail(err, config_blame(n, "conninfo"), false, "conninfo must not hold the password; use 'password: !file path'");
 	if (s->password != NULL && s->password_file != NULL)
-		return config_fail(err, blame(n, "password_file"), true, "'password' and 'password_file' exclude each other");
+		return config_fail(err, config_blame(n, "password_file"), true, "'password' and 'password_file' exclude each other");
 	if (s->path == NULL)
-		return config_fail(err, blame(n, "path"), true, "storage needs 'path'");
+		return config_fail(err, config_blame(n, "path"), true, "storage needs 'path'");
 	if (strcmp(s->path, ":memory:") != 0)
 		s->path = config_file(c, s->path);
 	s->sql_dir = config_file(c, s->sql_dir);
-	return s->password_file != NULL ? read_password(c, blame(n, "password_file"), err) : STERNA_OK;
+	return s->password_file != NULL ? read_password(c, config_blame(n, "password_file"), err) : STERNA_OK;
 }
 
 static enum sterna_result check_limits(struct config *c, struct config_error *err)
@@ -321,14 +339,14 @@ static enum sterna_result check_limits(struct config *c, struct config_error *er
 	const struct config_limits *l = &c->limits;
 
 	if (l->stanza_bytes_before_auth.bytes > l->stanza_bytes.bytes)
-		return config_fail(err, blame(n, "stanza_bytes_before_auth"), false,
+		return config_fail(err, config_blame(n, "stanza_bytes_before_auth"), false,
 			"stanza_bytes_before_auth must not be larger than stanza_bytes");
 	if (l->output_high.bytes > l->output_max.bytes)
-		return config_fail(err, blame(n, "output_high"), false, "output_high must not be larger than output_max");
+		return config_fail(err, config_blame(n, "output_high"), false, "output_high must not be larger than output_max");
 	if (l->stanza_bytes.bytes > l->output_max.bytes)
-		return config_fail(err, blame(n, "stanza_bytes"), false, "stanza_bytes must not be larger than output_max");
+		return config_fail(err, config_blame(n, "stanza_bytes"), false, "stanza_bytes must not be larger than output_max");
 	if (l->connections_per_address > l->connections)
-		return config_fail(err, blame(n, "connections_per_address"), false,
+		return config_fail(err, config_blame(n, "connections_per_address"), false,
 			"connections_per_address must not be larger than connections");
 	return STERNA_OK;
 }
@@ -342,10 +360,10 @@ static enum sterna_result check_rest(struct config *c, struct config_error *err)
 	if ((c->tls.certificate == NULL) != (c->tls.key == NULL))
 		return config_fail(err, tls, true, "tls needs both 'certificate' and 'key', or neither");
 	if (c->auth.mechanisms.count == 0 && !c->auth.plain)
-		return config_fail(err, blame(auth, "mechanisms"), true, "auth needs at least one mechanism");
+		return config_fail(err, config_blame(auth, "mechanisms"), true, "auth needs at least one mechanism");
 	for (size_t i = 0; i < c->components.count; i++)
 		if (components[i].secret == NULL || *components[i].secret == '\0')
-			return config_fail(err, nth(config_child(c->root, "components"), i), true,
+			return config_fail(err, config_nth(config_child(c->root, "components"), i), true,
 				"components.%s needs a secret that is not empty", components[i].domain);
 	c->tls.certificate = config_file(c, c->tls.certificate);
 	c->tls.key = config_file(c, c->tls.key);
@@ -355,7 +373,7 @@ static enum sterna_result check_rest(struct config *c, struct config_error *err)
 	c->server.module_dir = config_file(c, c->server.module_dir);
 	if (log->file != NULL && strcmp(log->file, "stderr") != 0 && strcmp(log->file, "stdout") != 0)
 		log->file = config_file(c, log->file);
-	return check_domains(config_child(c->root, "components"), err);
+	return config_check_domains(config_child(c->root, "components"), err);
 }
 
 static struct config *config_new(const char *path, const char *dir)
@@ -380,6 +398,7 @@ static enum sterna_result finish(struct config *c, enum sterna_result rc, struct
 	rc = rc == STERNA_OK ? check_listen(c, err) : rc;
 	rc = rc == STERNA_OK ? check_storage(c, err) : rc;
 	rc = rc == STERNA_OK ? check_limits(c, err) : rc;
+	rc = rc == STERNA_OK ? config_check_s2s(c, err) : rc;
 	rc = rc == STERNA_OK ? check_rest(c, err) : rc;
 	if (rc == STERNA_OK)
 		*out = c;

@@ -14,6 +14,7 @@
  *     tls: { minimum: "1.2" }
  *     auth: { mechanisms: [SCRAM-SHA-256-PLUS, SCRAM-SHA-256] }
  *     s2s: { enabled: true }
+ *     routes: { other.example: { address: 192.0.2.1, tls: direct } }
  *     log: { level: info, components: { tls: debug } }
  *     components: { gateway.example.org: { secret: !file gateway.secret } }
  *     modules: { time: { utc_only: true }, last: off, motd: {} }   # the usual ones, but for last, and motd
@@ -113,15 +114,29 @@ struct config_auth {
 	const char *resource_conflict;          /* "replace", "rename", "refuse" */
 };
 
-enum config_dialback { CONFIG_DIALBACK_OFF, CONFIG_DIALBACK_VERIFIED, CONFIG_DIALBACK_ON };
+/** What a peer must show (S2S_TRUST_NAMES in this order). */
+enum config_trust { CONFIG_TRUST_NONE, CONFIG_TRUST_DIALBACK, CONFIG_TRUST_PKIX, CONFIG_TRUST_DANE, CONFIG_TRUST_PINNED };
 struct config_s2s {
 	bool enabled;
-	unsigned dialback;                      /* enum config_dialback */
-	struct sterna_duration connect_time, idle_time, queue_time, retry_time;
+	unsigned trust;                         /* enum config_trust */
+	struct sterna_pairs trust_of;           /* domain ("*.example": all below), level */
+	struct sterna_duration connect_time, try_time, idle_time, stall_time, queue_time, retry_time;
 	struct sterna_size queue_bytes;
-	unsigned queue_stanzas, connections;
+	unsigned queue_stanzas, connections, verifications;
 	struct sterna_list allow, deny;         /* domains; "*.example" for all below */
 	bool private_addresses;
+};
+
+/** A static route to a domain: no look-up, a peer that is pinned if 'authorities' or 'fingerprints' are given. */
+enum config_route_tls { CONFIG_ROUTE_STARTTLS, CONFIG_ROUTE_DIRECT };
+struct config_route {
+	const char *domain;
+	const char *address;                    /* IP address */
+	unsigned port;                          /* never 0 after loading */
+	unsigned tls;                           /* enum config_route_tls */
+	const char *authorities;                /* file of CA certificates that its chain must lead to */
+	struct sterna_list fingerprints;        /* SHA-256 of its certificate, hexadecimal, colons allowed */
+	const char *bind;                       /* our address to connect from; NULL: any */
 };
 
 struct config_log {
@@ -146,6 +161,7 @@ struct config {
 	struct config_tls tls;
 	struct config_auth auth;
 	struct config_s2s s2s;
+	struct sterna_array routes;             /* of struct config_route */
 	struct config_log log;
 	struct sterna_array components;         /* of struct config_component */
 	const struct config_node *modules;      /* a map, or NULL */
@@ -185,6 +201,16 @@ static inline const struct config_component *config_components(const struct conf
 {
 	return c->components.item;
 }
+static inline const struct config_route *config_routes(const struct config *c)
+{
+	return c->routes.item;
+}
+/** The route to that domain (as written: prepared or A-labels), or NULL. */
+const struct config_route *config_route(const struct config *c, const char *domain);
+/** What that peer must show: routes with pins, trust_of, trust; allow and deny. */
+enum config_trust config_trust_of(const struct config *c, const char *domain);
+/** 64 hexadecimal digits, in pairs with colons between them or not. */
+bool config_fingerprint(const char *text, unsigned char out[32]);
 /** The host of that (prepared) domain, or NULL. */
 const struct config_host *config_host(const struct config *c, const char *domain);
 /** A path as the configuration means it, in the config's arena; NULL stays NULL. For module loading, on one thread. */

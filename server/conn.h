@@ -45,7 +45,5 @@ struct transport *conn_connect(struct loop *l, int fd, const struct conn_options
 
 /** The peer's address, from the PROXY header once that was read; :: for a UNIX socket. A key for limits. */
 const struct ip *conn_peer_ip(const struct transport *t);
-/** Is the peer's certificate trusted, and for that domain (A-label)? For federation. */
-bool conn_peer_is_host(struct transport *t, const char *domain);
 
 #endif

@@ -162,6 +162,11 @@ static const char *conn_peer_xmpp_addr(struct transport *t, size_t index)
 	return c->xmpp_addrs[index];
 }
 
+static enum tls_proof conn_peer_proof(struct transport *t, const char *domain, const struct tls_pin *pin, const char **why)
+{
+	return tls_peer_proof(conn_of(t)->ssl, domain, pin, why);
+}
+
 const struct transport_ops conn_transport_ops = {
 	.start_tls = conn_start_tls,
 	.flush = conn_flush,
@@ -175,14 +180,10 @@ const struct transport_ops conn_transport_ops = {
 	.tls_cipher = conn_tls_cipher,
 	.tls_sni = conn_tls_sni,
 	.peer_xmpp_addr = conn_peer_xmpp_addr,
+	.peer_proof = conn_peer_proof,
 };
 
 const struct ip *conn_peer_ip(const struct transport *t)
 {
 	return &conn_of(t)->ip;
-}
-
-bool conn_peer_is_host(struct transport *t, const char *domain)
-{
-	return tls_peer_is_host(conn_of(t)->ssl, domain);
 }

@@ -237,3 +237,20 @@ enum sterna_result precis_domain(const char *s, size_t len, char *out, size_t si
 		return prepare_ipv6(s, len, out, size);
 	return prepare_name(s, len, out, size);
 }
+
+enum sterna_result idna_to_ascii(const char *domain, char *out, size_t size)
+{
+	uint8_t *ace = NULL;
+	enum sterna_result rc = STERNA_OK;
+
+	if (*domain != '[') /* an IPv6 literal is no name */
+		rc = result_of(idn2_lookup_u8((const uint8_t *)domain, &ace, FLAGS));
+	const char *text = ace != NULL ? (const char *)ace : domain;
+
+	if (rc == STERNA_OK && strlen(text) >= size)
+		rc = STERNA_ELIMIT;
+	if (rc == STERNA_OK)
+		memcpy(out, text, strlen(text) + 1);
+	idn2_free(ace);
+	return rc;
+}

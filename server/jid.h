@@ -45,5 +45,8 @@ enum sterna_result precis_username(const char *s, size_t len, char *out, size_t 
 enum sterna_result precis_opaque(const char *s, size_t len, char *out, size_t size);    /**< OpaqueString: passwords, resources */
 enum sterna_result precis_nickname(const char *s, size_t len, char *out, size_t size);  /**< RFC 8266, for comparison */
 enum sterna_result precis_domain(const char *s, size_t len, char *out, size_t size);    /**< IDNA2008, IP literals allowed */
+/** A prepared domain in A-labels, as DNS and certificates have it; IP literals stay as they are. Size 256 always does
+ *  for what DNS can hold. @return STERNA_ELIMIT longer than that; STERNA_EINVAL, STERNA_EIO as above */
+enum sterna_result idna_to_ascii(const char *domain, char *out, size_t size);
 
 #endif

@@ -13,7 +13,9 @@ server_libsterna_la_SOURCES = \
 	server/cidr.c server/cidr.h \
 	server/component.c server/component.h \
 	server/config.c server/config.h \
+	server/config_impl.h \
 	server/config_node.c server/config_node.h \
+	server/config_s2s.c \
 	server/conn.c server/conn.h server/conn_impl.h \
 	server/conn_ops.c \
 	server/control.c server/control.h \
@@ -28,6 +30,9 @@ server_libsterna_la_SOURCES = \
 	server/db_pg_group.c \
 	server/db_sqlite.c \
 	server/deliver.c server/deliver.h \
+	server/dial.c server/dial.h server/dial_impl.h \
+	server/dial_find.c \
+	server/dialback.c server/dialback.h \
 	server/elem.c server/elem.h \
 	server/elem_write.c \
 	server/fast.c server/fast.h \
@@ -68,6 +73,11 @@ server_libsterna_la_SOURCES = \
 	server/roster.c server/roster.h \
 	server/roster_iq.c server/roster_iq.h \
 	server/route.c server/route.h \
+	server/s2s.c server/s2s.h server/s2s_impl.h \
+	server/s2s_check.c \
+	server/s2s_in.c \
+	server/s2s_out.c \
+	server/s2s_stream.c \
 	server/sasl.c server/sasl.h \
 	server/sasl2.c server/sasl2.h \
 	server/sasl_mech.c server/sasl_mech.h \
@@ -82,8 +92,10 @@ server_libsterna_la_SOURCES = \
 	server/subscription.c server/subscription.h \
 	server/tls.c server/tls.h \
 	server/tls_peer.c \
+	server/tls_trust.c server/tls_trust.h \
 	server/tls_ticket.c server/tls_ticket.h \
 	server/token.c server/token.h \
+	server/trail.c server/trail.h \
 	server/transport.h \
 	server/upgrade.c server/upgrade.h \
 	server/user.c server/user.h server/user_impl.h \

@@ -9,8 +9,10 @@
 #include "server/cidr.h"
 #include "server/component.h"
 #include "server/conn.h"
+#include "server/dial.h"
 #include "server/listener.h"
 #include "server/ratelimit.h"
+#include "server/s2s.h"
 
 struct port {
 	struct net *net;
@@ -25,13 +27,20 @@ struct door {                            /* a port on a worker: the listener's a
 	struct worker *worker;
 };
 
+/* What a configuration says of certificates; replaced as a whole. */
+struct net_tls {
+	struct tls_context *c2s, *s2s;
+	struct net_pin { char *domain; struct tls_pin *pin; } *pins;
+	size_t pin_count;
+};
+
 struct net {
 	struct server *server;
 	struct port *ports;
 	size_t port_count;
 	struct door *doors;
-	pthread_mutex_t lock;            /* of tls */
-	struct tls_context *tls;
+	pthread_mutex_t lock;            /* of what follows */
+	struct net_tls *tls;
 	struct ratelimit_table *addresses;
 	struct conn_limits limits;
 };
@@ -41,10 +50,33 @@ enum { BEFORE_AUTH, AFTER_AUTH };
 static struct tls_context *current_tls(struct net *n)
 {
 	pthread_mutex_lock(&n->lock);
-	struct tls_context *c = tls_context_ref(n->tls);
+	struct tls_context *c = tls_context_ref(n->tls->c2s);
 
 	pthread_mutex_unlock(&n->lock);
 	return c;
+}
+
+struct tls_context *net_s2s_tls(struct net *n)
+{
+	pthread_mutex_lock(&n->lock);
+	struct tls_context *c = tls_context_ref(n->tls->s2s);
+
+	pthread_mutex_unlock(&n->lock);
+	return c;
+}
+
+struct tls_pin *net_pin(struct net *n, const char *domain)
+{
+	struct tls_pin *found = NULL;
+
+	if (n == NULL)
+		return NULL; /* the simulation has none */
+	pthread_mutex_lock(&n->lock);
+	for (size_t i = 0; found == NULL && i < n->tls->pin_count; i++)
+		if (strcmp(n->tls->pins[i].domain, domain) == 0)
+			found = tls_pin_ref(n->tls->pins[i].pin);
+	pthread_mutex_unlock(&n->lock);
+	return found;
 }
 
 /* --- admission --- */
@@ -163,7 +195,8 @@ static void on_accept(void *arg, int fd, const struct ip *peer)
 	struct net *n = d->port->net;
 	const bool direct = d->port->config->tls == CONFIG_TLS_DIRECT, plain = d->port->config->tls == CONFIG_TLS_NONE;
 	const bool proxied = cidr_set_has(&d->port->proxies, peer);
-	struct tls_context *tls = plain ? NULL : current_tls(n);
+	const bool server = d->port->kind == &s2s_in_kind;
+	struct tls_context *tls = plain ? NULL : server ? net_s2s_tls(n) : current_tls(n);
 	struct stream *s = stream_new(d->worker, d->port->kind, direct);
 	struct transport *t;
 
@@ -172,7 +205,7 @@ static void on_accept(void *arg, int fd, const struct ip *peer)
 		s->has_ip = true;
 	}
 	t = conn_accept(d->worker->loop, fd, &(struct conn_options){
-		.tls = tls, .direct = direct, .alpn = direct ? "xmpp-client" : NULL, .proxies = &d->port->proxies,
+		.tls = tls, .direct = direct, .alpn = !direct ? NULL : server ? "xmpp-server" : "xmpp-client", .proxies = &d->port->proxies,
 		.admit = admit_behind_proxy, .admit_arg = s, .limits = &n->limits });
 	stream_attach(s, t);
 	tls_context_unref(&tls);
@@ -189,18 +222,20 @@ static bool on_admit(void *arg, const struct ip *peer)
 
 /* --- TLS --- */
 
-static enum sterna_result make_tls(const struct config *c, int64_t now_us, struct tls_context **out)
+static enum sterna_result make_context(const struct config *c, int64_t now_us, bool server, struct tls_context **out)
 {
 	struct tls_host_options *hosts = xalloc((c->hosts.count + 1) * sizeof *hosts);
+	char (*names)[256] = xalloc((c->hosts.count + 1) * sizeof *names);
 	struct tls_options o = { .hosts = hosts, .only_1_3 = c->tls.minimum == CONFIG_TLS_1_3,
-		.ca_file = c->tls.authorities, .ciphers = c->tls.ciphers,
-		.ciphersuites = c->tls.ciphersuites, .groups = c->tls.groups, .now_s = now_us / 1000000 };
+		.ca_file = c->tls.authorities, .system_cas = server && c->tls.authorities == NULL, .any_purpose = server,
+		.ciphers = c->tls.ciphers, .ciphersuites = c->tls.ciphersuites, .groups = c->tls.groups,
+		.now_s = now_us / 1000000 };
 	enum sterna_result rc = STERNA_EINVAL;
 
 	for (size_t i = 0; i < c->hosts.count; i++) {
 		const struct config_host *h = &config_hosts(c)[i];
 
-		hosts[o.count].name = h->domain;
+		hosts[o.count].name = idna_to_ascii(h->domain, names[i], sizeof names[i]) == STERNA_OK ? names[i] : h->domain;
 		hosts[o.count].cert_file = h->certificate != NULL ? h->certificate : c->tls.certificate;
 		hosts[o.count].key_file = h->certificate != NULL ? h->key : c->tls.key;
 		if (hosts[o.count].cert_file == NULL)
@@ -213,21 +248,76 @@ static enum sterna_result make_tls(const struct config *c, int64_t now_us, struc
 	else if (o.count == 0)
 		log_error("tls", "no host has a certificate");
 	free(hosts);
+	free(names);
+	return rc;
+}
+
+static void net_tls_free(struct net_tls **tls)
+{
+	struct net_tls *t = *tls;
+
+	*tls = NULL;
+	if (t == NULL)
+		return;
+	for (size_t i = 0; i < t->pin_count; i++) {
+		free(t->pins[i].domain);
+		tls_pin_unref(&t->pins[i].pin);
+	}
+	free(t->pins);
+	tls_context_unref(&t->c2s);
+	tls_context_unref(&t->s2s);
+	free(t);
+}
+
+static enum sterna_result add_pin(struct net_tls *t, const struct config_route *r)
+{
+	unsigned char (*digests)[32] = xalloc((r->fingerprints.count + 1) * sizeof *digests);
+	struct net_pin *p = &t->pins[t->pin_count];
+	enum sterna_result rc = STERNA_OK;
+
+	for (size_t i = 0; i < r->fingerprints.count; i++)
+		if (!config_fingerprint(r->fingerprints.item[i], digests[i]))
+			rc = STERNA_EINVAL;
+	if (rc == STERNA_OK)
+		rc = tls_pin_new(r->authorities, (const unsigned char (*)[32])digests, r->fingerprints.count, &p->pin);
+	if (rc == STERNA_OK) {
+		p->domain = xstrdup(r->domain);
+		t->pin_count++;
+	}
+	free(digests);
+	return rc;
+}
+
+static enum sterna_result make_tls(const struct config *c, int64_t now_us, struct net_tls **out)
+{
+	struct net_tls *t = xalloc(sizeof *t);
+	enum sterna_result rc = make_context(c, now_us, false, &t->c2s);
+
+	if (rc == STERNA_OK)
+		rc = make_context(c, now_us, true, &t->s2s);
+	t->pins = xalloc((c->routes.count + 1) * sizeof *t->pins);
+	for (size_t i = 0; rc == STERNA_OK && i < c->routes.count; i++)
+		if (config_routes(c)[i].authorities != NULL || config_routes(c)[i].fingerprints.count > 0)
+			rc = add_pin(t, &config_routes(c)[i]);
+	if (rc == STERNA_OK)
+		*out = t;
+	else
+		net_tls_free(&t);
 	return rc;
 }
 
 enum sterna_result net_check_tls(const struct config *c)
 {
-	struct tls_context *made = NULL;
+	struct net_tls *made = NULL;
 	const enum sterna_result rc = make_tls(c, (int64_t)time(NULL) * 1000000, &made);
 
-	tls_context_unref(&made);
+	net_tls_free(&made);
 	return rc;
 }
 
 enum sterna_result net_reload_tls(struct net *n, const struct config *c)
 {
-	struct tls_context *fresh = NULL, *old;
+	struct net_tls *fresh = NULL, *old;
 	const enum sterna_result rc = make_tls(c, loop_wall_us(n->server->workers[0]->loop), &fresh);
 
 	if (rc != STERNA_OK)
@@ -236,7 +326,7 @@ enum sterna_result net_reload_tls(struct net *n, const struct config *c)
 	old = n->tls;
 	n->tls = fresh;
 	pthread_mutex_unlock(&n->lock);
-	tls_context_unref(&old);
+	net_tls_free(&old);
 	return STERNA_OK;
 }
 
@@ -256,6 +346,8 @@ static const struct stream_kind *kind_of(const struct config_listen *c)
 	switch (c->kind) {
 	case CONFIG_C2S:
 		return &c2s_kind;
+	case CONFIG_S2S:
+		return &s2s_in_kind;
 	case CONFIG_COMPONENT:
 		return &component_kind;
 	default:
@@ -267,9 +359,10 @@ static enum sterna_result add_port(struct net *n, const struct config_listen *c)
 {
 	struct port *p = &n->ports[n->port_count];
 
-	if (kind_of(c) == NULL) {
-		if (c->kind == CONFIG_S2S)
-			log_warning("net", "this version has no links to other servers; the listener is not opened");
+	if (kind_of(c) == NULL)
+		return STERNA_OK;
+	if (c->kind == CONFIG_S2S && !n->server->config->s2s.enabled) {
+		log_notice("net", "s2s.enabled is false; the listener is not opened", "port", LOG_UINT(c->port));
 		return STERNA_OK;
 	}
 	p->net = n;
@@ -306,8 +399,10 @@ enum sterna_result net_open(struct server *s, struct net **out)
 	if (rc == STERNA_OK)
 		rc = net_reload_tls(n, c);
 	s->net = n;
+	s->ways = c->s2s.enabled ? &dial_ways : NULL;
 	if (rc != STERNA_OK) {
 		s->net = NULL;
+		s->ways = NULL;
 		net_free(&n);
 	} else {
 		*out = n;
@@ -355,7 +450,7 @@ void net_free(struct net **net)
 	}
 	free(n->ports);
 	free(n->doors);
-	tls_context_unref(&n->tls);
+	net_tls_free(&n->tls);
 	ratelimit_table_free(&n->addresses);
 	pthread_mutex_destroy(&n->lock);
 	free(n);

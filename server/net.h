@@ -7,6 +7,8 @@
 
 struct net;
 struct stream;
+struct tls_context;
+struct tls_pin;
 
 /** Contexts and sockets for all that the configuration listens on; nothing is accepted before net_start().
  *  @return STERNA_EIO a port or a certificate cannot be used (logged) */
@@ -19,6 +21,10 @@ void net_free(struct net **n);                     /**< after the server's strea
 enum sterna_result net_check_tls(const struct config *c) STERNA_CHECKED;
 /** New certificates: read anew; live connections keep theirs. @return STERNA_EINVAL (logged): the old ones stay */
 enum sterna_result net_reload_tls(struct net *n, const struct config *c) STERNA_CHECKED;
+/** For other servers: our certificates, authorities for theirs. New reference. */
+struct tls_context *net_s2s_tls(struct net *n);
+/** What a route pins for that domain: new reference, or NULL; n may be NULL. */
+struct tls_pin *net_pin(struct net *n, const char *domain);
 /** Days until the first certificate ends. */
 int net_certificate_days(const struct net *n);
 

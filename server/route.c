@@ -18,6 +18,7 @@
 #include "server/lane.h"
 #include "server/presence.h"
 #include "server/registry.h"
+#include "server/s2s.h"
 #include "server/session.h"
 #include "server/stream.h"
 #include "server/subscription.h"
@@ -252,6 +253,10 @@ static void to_elsewhere(struct worker *w, struct stanza **st, struct ack *ack, 
 		component_send(w, h, &away);
 		return;
 	}
+	if (away->to != NULL && s2s_is_on(w->server)) {
+		s2s_send(w, &away);
+		return;
+	}
 	if (away->to != NULL)
 		route_error(w, away, STERNA_REMOTE_SERVER_NOT_FOUND, "this server has no links to other servers");
 	stanza_unref(&away);
@@ -261,6 +266,11 @@ void route_hop(struct worker *w, struct stanza **st, struct ack *ack)
 {
 	struct host *h = (*st)->to != NULL ? server_host(w->server, jid_domain((*st)->to)) : NULL;
 
+	if (h == NULL && (*st)->to != NULL && s2s_is_on(w->server)
+		&& s2s_owner(w->server, jid_domain((*st)->to)) != w) {
+		hop_to(w, s2s_owner(w->server, jid_domain((*st)->to)), st, ack);
+		return;
+	}
 	if (h == NULL || h->kind == HOST_COMPONENT) {
 		to_elsewhere(w, st, ack, h);
 		return;

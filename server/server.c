@@ -9,6 +9,7 @@
 #include "server/registry.h"
 #include "server/register_iq.h"
 #include "server/roster_iq.h"
+#include "server/s2s.h"
 #include "server/server_metric.h"
 #include "server/session.h"
 #include "server/sm.h"
@@ -97,8 +98,10 @@ struct host *server_add_host(struct server *s, const char *domain, enum host_kin
 		return NULL;
 	}
 	struct host *h = xalloc(sizeof *h);
+	char ascii[256];
 
 	h->jid = j;
+	h->ascii = xstrdup(idna_to_ascii(jid_full(j), ascii, sizeof ascii) == STERNA_OK ? ascii : jid_full(j));
 	h->kind = kind;
 	map_put(&s->hosts, jid_full(j), h);
 	s->host_list = xrealloc(s->host_list, (s->host_count + 1) * sizeof(struct host *));
@@ -226,6 +229,7 @@ static void on_sweep(struct timer *t, void *arg)
 		stream_sweep(st);
 	}
 	account_trim(w);
+	s2s_sweep(w);
 	worker_measure(w);
 	note_clock(w);
 	timer_set(t, SWEEP_US);
@@ -243,6 +247,7 @@ static struct worker *worker_new(struct server *s, struct loop *l, unsigned inde
 	loop_random(l, keys, sizeof keys);
 	map_init(&w->accounts, keys[0], keys[1]);
 	map_init(&w->lanes, keys[0], keys[1]);
+	map_init(&w->links, keys[0], keys[1]);
 	return w;
 }
 
@@ -271,6 +276,7 @@ void worker_stop(struct worker *w)
 
 	w->stopping = true;
 	timer_cancel(&w->sweep);
+	s2s_stop(w);
 	for (struct stream *st = w->streams, *next; st != NULL; st = next) {
 		next = st->next;
 		if (st->session != NULL && sm_is_resumable(st->session))
@@ -312,6 +318,7 @@ static void drain(struct server *s)
 		for (unsigned i = 0; i < s->worker_count; i++) {
 			struct worker *w = s->workers[i];
 
+			s2s_stop(w);
 			while (w->streams != NULL)
 				stream_free_now(w->streams);
 			account_give_up(w);
@@ -334,8 +341,10 @@ static void worker_free(struct worker *w)
 			session_drop(a->sessions);
 		account_unload(a);
 	}
+	s2s_clear(w);
 	map_clear(&w->accounts);
 	map_clear(&w->lanes);
+	map_clear(&w->links);
 	for (unsigned i = 0; i < w->slot_count; i++)
 		free(w->slots[i]);
 	free(w->slots);
@@ -490,6 +499,7 @@ void server_free(struct server **server)
 		struct host *h = s->host_list[i];
 
 		jid_unref(&h->jid);
+		free(h->ascii);
 		free(h->secret);
 		free(h->category);
 		free(h->type);

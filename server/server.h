@@ -20,8 +20,10 @@
 #include "server/xml.h"
 
 struct account;
+struct dns;
 struct net;
 struct registry;
+struct s2s_ways;
 struct stanza;
 struct stream;
 
@@ -30,6 +32,7 @@ enum host_kind { HOST_USERS, HOST_SERVICE, HOST_COMPONENT };
 /** A domain that we answer for. */
 struct host {
 	struct jid *jid;
+	char *ascii;                             /* its A-labels, for certificates and DNS */
 	enum host_kind kind;
 	const struct config_host *config;        /* HOST_USERS */
 	const struct module_slot *module;        /* HOST_SERVICE */
@@ -51,6 +54,7 @@ struct server {
 	struct metrics *metrics;
 	struct metric_set *metric_set;
 	struct net *net;                         /* NULL in the simulation */
+	const struct s2s_ways *ways;             /* to other servers (dial.h); NULL: there are none */
 	unsigned char secret[32];                /* for SCRAM answers to unknown users; same over restarts */
 	int64_t started_us;
 	atomic_ulong sessions, streams;          /* now */
@@ -71,6 +75,8 @@ struct worker {
 	struct registry *registry;
 	struct map accounts;                     /* bare JID to struct account */
 	struct map lanes;                        /* addresses of services with something under way (lane.h) */
+	struct map links;                        /* "ours theirs" to struct s2s_link (s2s_impl.h) */
+	struct dns *dns;                         /* made when first asked */
 	struct stream *streams;                  /* doubly linked, all of this worker */
 	struct stream *awake_first, *awake_last; /* those whose XML parser is there, the one heard last first */
 	unsigned awake_count;
@@ -96,7 +102,11 @@ struct worker {
 enum server_metric { METRIC_STANZAS_IN, METRIC_STANZAS_OUT, METRIC_STANZAS_REFUSED, METRIC_STREAM_ERRORS, METRIC_LOGINS,
 	METRIC_LOGIN_FAILURES, METRIC_SESSIONS, METRIC_STREAMS, METRIC_ACCOUNTS, METRIC_MAILBOX_DEPTH,
 	METRIC_LONGEST_TURN, METRIC_DB_QUEUE_BYTES, METRIC_DB_UP, METRIC_OFFLINE_STORED, METRIC_SM_RESUMED,
-	METRIC_WORKERS, METRIC_CERTIFICATE_DAYS, METRIC_LOG_LINES, METRIC_LOG_DROPPED, METRIC_STARTED };
+	METRIC_S2S_STANZAS, METRIC_S2S_BOUNCED, METRIC_S2S_FAILURES, METRIC_WORKERS, METRIC_CERTIFICATE_DAYS, METRIC_LOG_LINES, METRIC_LOG_DROPPED, METRIC_STARTED };
+enum s2s_direction { S2S_IN, S2S_OUT };
+/** Why no stream to or from another server came about: labels of METRIC_S2S_FAILURES. */
+enum s2s_failure { S2S_FAILURE_DNS, S2S_FAILURE_CONNECT, S2S_FAILURE_TLS, S2S_FAILURE_CERTIFICATE, S2S_FAILURE_SASL,
+	S2S_FAILURE_DIALBACK, S2S_FAILURE_STREAM, S2S_FAILURE_TIME };
 extern const struct sterna_metric server_metric_table[];
 
 /** Which worker owns this JID's bare form. */

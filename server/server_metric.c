@@ -5,6 +5,9 @@
 /* In the order of enum log_level, from the first that is written. */
 static const char *const log_levels[] = { "error", "warning", "notice", "info", "debug", NULL };
 
+static const char *const directions[] = { "in", "out", NULL };
+static const char *const s2s_failures[] = { "dns", "connect", "tls", "certificate", "sasl", "dialback", "stream", "time", NULL };
+
 const struct sterna_metric server_metric_table[] = {
 	[METRIC_STANZAS_IN] = { "sterna_stanzas_received_total", "Stanzas received from clients.", METRIC_COUNTER },
 	[METRIC_STANZAS_OUT] = { "sterna_stanzas_sent_total", "Stanzas written to streams.", METRIC_COUNTER },
@@ -22,6 +25,11 @@ const struct sterna_metric server_metric_table[] = {
 	[METRIC_DB_UP] = { "sterna_db_up_workers", "Workers whose database is up.", METRIC_GAUGE },
 	[METRIC_OFFLINE_STORED] = { "sterna_offline_stored_total", "Messages stored for later.", METRIC_COUNTER },
 	[METRIC_SM_RESUMED] = { "sterna_sm_resumed_total", "Sessions resumed.", METRIC_COUNTER },
+	[METRIC_S2S_STANZAS] = { "sterna_s2s_stanzas_total", "Stanzas from and to other servers.", METRIC_COUNTER,
+		.labels = { { "direction", directions } } },
+	[METRIC_S2S_BOUNCED] = { "sterna_s2s_bounced_total", "Stanzas that their server could not be given.", METRIC_COUNTER },
+	[METRIC_S2S_FAILURES] = { "sterna_s2s_failures_total", "Streams with other servers that did not come about.",
+		METRIC_COUNTER, .labels = { { "cause", s2s_failures } } },
 	[METRIC_WORKERS] = { "sterna_workers", "Worker threads.", METRIC_GAUGE },
 	[METRIC_CERTIFICATE_DAYS] = { "sterna_certificate_days_left", "Days until the first certificate ends.",
 		METRIC_GAUGE },

@@ -6,6 +6,7 @@
 #include "server/auth.h"
 #include "server/net.h"
 #include "server/register.h"
+#include "server/s2s.h"
 #include "server/sasl2.h"
 #include "server/session.h"
 #include "server/sm.h"
@@ -80,6 +81,10 @@ void stream_header(struct stream *s, const char *from_domain)
 		return;
 	s->header_sent = true;
 	worker_token(s->worker, s->id);
+	if (s->kind->header != NULL) {
+		s->kind->header(s);
+		return;
+	}
 	buf_lit(out, "<?xml version='1.0'?><stream:stream xmlns='");
 	buf_puts(out, s->kind->content_ns);
 	buf_lit(out, "' xmlns:stream='http://etherx.jabber.org/streams' id='");
@@ -228,6 +233,7 @@ static void on_closed(void *arg, enum sterna_result why, const char *text)
 		sterna_result_text(why), "text", text);
 	if (!s->ending) {
 		s->ending = true;
+		s->closed_text = text;
 		forget_work(s);
 		s->state = STREAM_CLOSED;
 		s->kind->ended(s, true);
@@ -248,6 +254,7 @@ void stream_free_now(struct stream *s)
 		sm_stream_gone(s->session, s);
 	}
 	session_unref(&s->session);
+	s2s_forget(s);
 	xml_free(&s->xml);
 	net_gone(s);
 	unlink_stream(s);
@@ -359,6 +366,11 @@ void stream_pause_if_congested(struct stream *s)
 		hold_for(s, PAUSE_US);
 }
 
+static const struct sterna_rate *byte_rate(const struct stream *s, const struct config_limits *l)
+{
+	return !s->known ? &l->bytes_before_auth : s->kind->content_ns == NS_SERVER ? &l->bytes_s2s : &l->bytes;
+}
+
 static void on_read(void *arg, const char *bytes, size_t len)
 {
 	struct stream *s = arg;
@@ -369,7 +381,7 @@ static void on_read(void *arg, const char *bytes, size_t len)
 	s->heard_us = loop_now_us(s->worker->loop);
 	s->ping_sent = false;
 	keep_awake(s);
-	stream_charge(s, &s->bytes, s->known ? &l->bytes : &l->bytes_before_auth, len);
+	stream_charge(s, &s->bytes, byte_rate(s, l), len);
 	const enum xml_error e = xml_feed(s->xml, bytes, len);
 
 	if (e != XML_OK)
@@ -381,15 +393,21 @@ static void on_secure(void *arg)
 	struct stream *s = arg;
 
 	/* A direct TLS connection is secured before its header; after STARTTLS a new document begins. */
-	if (s->direct_tls)
-		return;
-	stream_restart(s);
-	timer_set(&s->deadline, (uint64_t)s->worker->server->config->limits.auth_time.us);
+	if (!s->direct_tls) {
+		stream_restart(s);
+		timer_set(&s->deadline, (uint64_t)s->worker->server->config->limits.auth_time.us);
+	}
+	if (s->kind->secured != NULL && s->state != STREAM_CLOSED)
+		s->kind->secured(s);
 }
 
 static void on_drained(void *arg)
 {
-	stream_release(arg, HOLD_OUTPUT);
+	struct stream *s = arg;
+
+	stream_release(s, HOLD_OUTPUT);
+	if (s->kind->drained != NULL && s->state != STREAM_CLOSED)
+		s->kind->drained(s);
 }
 
 static const struct transport_handler transport_events = {
@@ -463,11 +481,12 @@ void stream_limits(struct stream *s)
 	const uint64_t now = loop_now_us(s->worker->loop);
 
 	s->limits = config_xml_limits(l, !known ? l->stanza_bytes_before_auth
-		: s->kind->content_ns == NS_COMPONENT ? l->stanza_bytes_component : l->stanza_bytes);
+		: s->kind->content_ns == NS_COMPONENT ? l->stanza_bytes_component
+		: s->kind->content_ns == NS_SERVER ? l->stanza_bytes_s2s : l->stanza_bytes);
 	xml_set_limits(s->xml, &s->limits);
 	s->known = known;
-	ratelimit_init(&s->bytes, known ? &l->bytes : &l->bytes_before_auth, now);
-	ratelimit_init(&s->stanzas, &l->stanzas, now);
+	ratelimit_init(&s->bytes, byte_rate(s, l), now);
+	ratelimit_init(&s->stanzas, s->kind->content_ns == NS_SERVER ? &l->stanzas_s2s : &l->stanzas, now);
 }
 
 void stream_restart(struct stream *s)
@@ -589,6 +608,8 @@ void stream_sweep(struct stream *s)
 		stream_error(s, "connection-timeout", "no acknowledgement for too long");
 		return;
 	}
+	if (s->s2s != NULL)
+		return; /* s2s_sweep() */
 	if (s->state != STREAM_BOUND || l->idle_time.us == 0 || quiet <= (uint64_t)l->idle_time.us)
 		return;
 	if (!s->ping_sent && s->kind->ask != NULL) {

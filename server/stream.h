@@ -10,6 +10,7 @@
 
 struct auth;
 struct registration;
+struct s2s;
 struct sasl2;
 struct sterna_session;
 
@@ -43,6 +44,13 @@ struct stream_kind {
 	void (*ask)(struct stream *s);
 	/** It has ended: cut (resumable) or closed in order. */
 	void (*ended)(struct stream *s, bool cut);
+	/* the rest may be NULL */
+	/** TLS is up: before a new document begins. */
+	void (*secured)(struct stream *s);
+	/** The output fell below its low-water mark. */
+	void (*drained)(struct stream *s);
+	/** The document's first words, in place of the usual response header. */
+	void (*header)(struct stream *s);
 };
 
 struct stream {
@@ -59,6 +67,7 @@ struct stream {
 	struct auth *auth;           /* an exchange under way */
 	struct sasl2 *sasl2;         /* a request of XEP-0388 under way */
 	struct registration *registration; /* of an account, under way (XEP-0077) */
+	struct s2s *s2s;             /* another server's (s2s_impl.h) */
 	char *authenticated_by;      /* the mechanism, for lists */
 	char *agent_id;              /* of SASL2's user-agent, a UUID; secret (XEP-0386 §3.2.1); NULL */
 	char *client;                /* its software and device, for lists; NULL */
@@ -81,6 +90,7 @@ struct stream {
 	struct stream *awake_prev, *awake_next; /* with a parser; the one heard last first */
 	bool awake;
 	struct stream *next_component; /* of the same domain; worker 0's */
+	const char *closed_text;     /* why the connection ended by itself; static; NULL */
 };
 
 /** Why nothing is read: bits. */

@@ -65,8 +65,6 @@ SSL *tls_connect_new(struct tls_context *c, int fd, const char *local, const cha
  *          STERNA_ELIMIT size is too small (64 always do) */
 enum sterna_result tls_channel_binding(SSL *ssl, const char *type, unsigned char *out, size_t size, size_t *len);
 bool tls_peer_is_verified(SSL *ssl);                 /**< there is a certificate, and its chain is trusted */
-/** Verified, and for that domain (A-label): a DNS name in it matches (RFC 6120 §13.7.1.2). */
-bool tls_peer_is_host(SSL *ssl, const char *domain);
 /** New array of new strings, NULL at the end: the verified certificate's id-on-xmppAddr names (RFC 6120
  *  §13.7.1.4); empty if there is none. At most 16. */
 char **tls_peer_xmpp_addrs(SSL *ssl);

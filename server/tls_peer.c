@@ -85,12 +85,6 @@ bool tls_peer_is_verified(SSL *ssl)
 		SSL_get_verify_result(ssl) == X509_V_OK;
 }
 
-bool tls_peer_is_host(SSL *ssl, const char *domain)
-{
-	return tls_peer_is_verified(ssl) &&
-		X509_check_host(SSL_get0_peer_certificate(ssl), domain, 0, X509_CHECK_FLAG_NEVER_CHECK_SUBJECT, NULL) == 1;
-}
-
 /* An id-on-xmppAddr that is a plausible address: UTF-8 string, no NUL inside. New, or NULL. */
 static char *xmpp_addr(const GENERAL_NAME *name)
 {

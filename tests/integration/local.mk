@@ -4,6 +4,7 @@ EXTRA_DIST += \
 	tests/integration/match.py \
 	tests/integration/requirements.txt \
 	tests/integration/run.py \
+	tests/integration/s2s.py \
 	tests/integration/script.py \
 	tests/integration/scripts \
 	tests/integration/slixmpp_chat.py \
@@ -22,6 +23,7 @@ EXTRA_DIST += \
 	tests/integration/test_reload.py \
 	tests/integration/test_rfc6121_delivery.py \
 	tests/integration/test_rfc6121_states.py \
+	tests/integration/test_s2s.py \
 	tests/integration/test_sasl.py \
 	tests/integration/test_sasl2.py \
 	tests/integration/test_slixmpp.py \

@@ -126,11 +126,18 @@ static const char *conn_peer_xmpp_addr(struct transport *t, size_t index)
 	return index == 0 && c->addr[0] != '\0' ? c->addr : NULL;
 }
 
+static enum tls_proof conn_peer_proof(struct transport *t, const char *domain, const struct tls_pin *pin, const char **why)
+{
+	(void)pin;
+	*why = "simulated";
+	return strcmp(conn_of(t)->addr, domain) == 0 ? TLS_PROOF_PKIX : TLS_PROOF_NONE;
+}
+
 static const struct transport_ops ops = {
 	.start_tls = conn_start_tls, .flush = conn_flush, .set_reading = conn_set_reading, .close = conn_close,
 	.free = conn_free, .detach = conn_detach, .attach = conn_attach, .channel_binding = conn_channel_binding,
 	.tls_version = conn_tls_text, .tls_cipher = conn_tls_text, .tls_sni = conn_tls_sni,
-	.peer_xmpp_addr = conn_peer_xmpp_addr,
+	.peer_xmpp_addr = conn_peer_xmpp_addr, .peer_proof = conn_peer_proof,
 };
 
 struct sim_conn *sim_connect(struct sim *s, unsigned worker, const struct stream_kind *kind, const char *addr)

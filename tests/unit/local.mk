@@ -72,6 +72,18 @@ tests_unit_test_listener_SOURCES = tests/unit/test_listener.c tests/unit/peer.c 
 tests_unit_test_listener_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_listener_LDADD = $(UNIT_LDADD)
 
+check_PROGRAMS += tests/unit/test_dialback
+TESTS += tests/unit/test_dialback
+tests_unit_test_dialback_SOURCES = tests/unit/test_dialback.c
+tests_unit_test_dialback_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_dialback_LDADD = $(UNIT_LDADD)
+
+check_PROGRAMS += tests/unit/test_trail
+TESTS += tests/unit/test_trail
+tests_unit_test_trail_SOURCES = tests/unit/test_trail.c
+tests_unit_test_trail_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_trail_LDADD = $(UNIT_LDADD)
+
 check_PROGRAMS += tests/unit/test_tls
 TESTS += tests/unit/test_tls
 tests_unit_test_tls_SOURCES = tests/unit/test_tls.c tests/unit/certs.c tests/unit/certs.h \

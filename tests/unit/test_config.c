@@ -96,6 +96,40 @@ START_TEST(reads_the_whole_shape)
 }
 END_TEST
 
+START_TEST(tells_what_a_server_must_show)
+{
+	unsigned char digest[32];
+
+	ok(HOSTS "s2s: { trust: dialback, trust_of: { '*.lab.example': none, x.lab.example: dane }, deny: ['*.bad.example'] }\n"
+		"routes:\n  r.example: { address: 192.0.2.1, tls: direct, authorities: ca.crt }\n  s.example: { address: '::1', port: 7 }\n");
+	ck_assert_int_eq(config_trust_of(c, "any.example"), CONFIG_TRUST_DIALBACK);
+	ck_assert_int_eq(config_trust_of(c, "y.lab.example"), CONFIG_TRUST_NONE);
+	ck_assert_int_eq(config_trust_of(c, "x.lab.example"), CONFIG_TRUST_DANE);
+	ck_assert_int_eq(config_trust_of(c, "lab.example"), CONFIG_TRUST_DIALBACK);
+	ck_assert_int_eq(config_trust_of(c, "r.example"), CONFIG_TRUST_PINNED);
+	ck_assert_int_eq(config_trust_of(c, "s.example"), CONFIG_TRUST_DIALBACK);
+	ck_assert_int_eq(config_trust_of(c, "x.bad.example"), CONFIG_TRUST_NONE);
+	ck_assert_int_eq(config_trust_of(c, "bad.example"), CONFIG_TRUST_DIALBACK);
+	ck_assert_uint_eq(config_route(c, "r.example")->port, 5270);
+	ck_assert_str_eq(config_route(c, "r.example")->authorities, "/etc/sterna/ca.crt");
+	ck_assert_uint_eq(config_route(c, "s.example")->port, 7);
+	ck_assert_ptr_null(config_route(c, "other.example"));
+	ck_assert(config_fingerprint("00112233445566778899aabbccddeeff00112233445566778899AABBCCDDEEFF", digest));
+	ck_assert_uint_eq(digest[31], 0xff);
+	ck_assert(config_fingerprint("00:11:22:33:44:55:66:77:88:99:aa:bb:cc:dd:ee:ff:00:11:22:33:44:55:66:77:88:99:aa:bb:cc:dd:ee:ff",
+		digest));
+	ck_assert(!config_fingerprint("00112233445566778899aabbccddeeff00112233445566778899AABBCCDDEE", digest));
+	ck_assert(!config_fingerprint("00112233445566778899aabbccddeeff00112233445566778899AABBCCDDEEFF00", digest));
+	ck_assert(!config_fingerprint("0x112233445566778899aabbccddeeff00112233445566778899AABBCCDDEEFF", digest));
+	ok(HOSTS "s2s: { allow: [a.example, '*.b.example'] }\n");
+	ck_assert_int_eq(config_trust_of(c, "a.example"), CONFIG_TRUST_PKIX);
+	ck_assert_int_eq(config_trust_of(c, "x.b.example"), CONFIG_TRUST_PKIX);
+	ck_assert_int_eq(config_trust_of(c, "b.example"), CONFIG_TRUST_NONE);
+	ok(HOSTS "s2s: { enabled: false }\n");
+	ck_assert_int_eq(config_trust_of(c, "a.example"), CONFIG_TRUST_NONE);
+}
+END_TEST
+
 static const struct { const char *text; unsigned line, column; const char *message; } wrong[] = {
 	{ "", 1, 1, "hosts needs at least one domain" },
 	{ "hosts: {}\n", 1, 1, "hosts needs at least one domain" },
@@ -107,6 +141,11 @@ static const struct { const char *text; unsigned line, column; const char *messa
 	{ HOSTS "limits:\n  dept: 3\n", 3, 3, "unknown key 'dept' in limits; did you mean 'depth'?" },
 	{ HOSTS "limits:\n  depth: many\n", 3, 10, "limits.depth must be a whole number, not negative; it is 'many'" },
 	{ HOSTS "limits:\n  depth: 4\n", 3, 10, "limits.depth must be in 8..128; it is '4'" },
+	{ HOSTS "routes:\n  r.example: { address: r.example }\n", 3, 25, "'r.example' is no IP address" },
+	{ HOSTS "routes:\n  r.example: { address: 192.0.2.1, bind: eth0 }\n", 3, 42, "'eth0' is no IP address" },
+	{ HOSTS "routes:\n  r.example: { address: 192.0.2.1, fingerprints: [abc] }\n", 3, 50, "'abc' is no SHA-256 fingerprint" },
+	{ HOSTS "routes:\n  R.example: { address: 192.0.2.1 }\n", 3, 3, "'R.example' is no domain" },
+	{ HOSTS "s2s:\n  trust: yes\n", 3, 10, "s2s.trust must be one of none, dialback, pkix, dane, pinned" },
 	{ HOSTS "limits:\n  auth_time: 30\n", 3, 14, "limits.auth_time must be a duration with its unit" },
 	{ HOSTS "limits: [ 1 ]\n", 2, 9, "limits must be a section of keys and values; here is a list" },
 	{ HOSTS "limits: { stanza_bytes: 20000, stanza_bytes_before_auth: 30000 }\n", 2, 58, "stanza_bytes_before_auth must not" },
@@ -296,6 +335,7 @@ int main(void)
 	tcase_add_test(t, has_sound_tables);
 	tcase_add_test(t, gives_defaults);
 	tcase_add_test(t, reads_the_whole_shape);
+	tcase_add_test(t, tells_what_a_server_must_show);
 	tcase_add_loop_test(t, says_where_a_mistake_is, 0, (int)(sizeof wrong / sizeof *wrong));
 	tcase_add_test(t, expands_the_environment);
 	tcase_add_test(t, reads_files_beside_it);

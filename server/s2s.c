@@ -1,0 +1,407 @@
+/* s2s.c - links: queues of what is to go to other domains, attempts to get a stream for them, and what goes back. */
+#include "server/s2s_impl.h"
+#include <stdlib.h>
+#include <string.h>
+#include "server/route.h"
+
+/* How often a link is tried anew: quickly where the peer was there of late, so that traffic flows again soon after
+ * the cause has ended; ever more slowly where it never was. */
+enum { PAUSE_FIRST_US = 500000, PAUSE_KNOWN_US = 3000000, AFTER_LOSS_US = 100000, FORGET_US = 600000000 };
+
+bool s2s_is_on(const struct server *s)
+{
+	return s->ways != NULL && s->config->s2s.enabled;
+}
+
+/* FNV-1a: the same on all nodes. */
+struct worker *s2s_owner(const struct server *s, const char *domain)
+{
+	uint32_t h = 2166136261u;
+
+	for (; *domain != '\0'; domain++)
+		h = (h ^ (unsigned char)*domain) * 16777619u;
+	return s->workers[h % s->worker_count];
+}
+
+bool s2s_is_enough(const struct server *s, const char *domain, enum tls_proof p)
+{
+	switch (config_trust_of(s->config, domain)) {
+	case CONFIG_TRUST_DIALBACK:
+		return true;
+	case CONFIG_TRUST_PKIX:
+		return p != TLS_PROOF_NONE;
+	case CONFIG_TRUST_DANE:
+		return p == TLS_PROOF_DANE || p == TLS_PROOF_PINNED;
+	case CONFIG_TRUST_PINNED:
+		return p == TLS_PROOF_PINNED;
+	default:
+		return false;
+	}
+}
+
+static uint64_t now_us(const struct s2s_link *l)
+{
+	return loop_now_us(l->worker->loop);
+}
+
+static const struct config_s2s *config_of(const struct s2s_link *l)
+{
+	return &l->worker->server->config->s2s;
+}
+
+/* --- links --- */
+
+static void on_retry(struct timer *t, void *arg);
+
+static char *key_of(const struct host *host, const char *remote)
+{
+	return xasprintf("%s %s", jid_full(host->jid), remote);
+}
+
+struct s2s_link *s2s_link_find(struct worker *w, const struct host *host, const char *remote)
+{
+	char *key = key_of(host, remote);
+	struct s2s_link *l = map_get(&w->links, key);
+
+	free(key);
+	return l;
+}
+
+struct s2s_link *s2s_link(struct worker *w, struct host *host, const struct jid *remote)
+{
+	struct s2s_link *l = s2s_link_find(w, host, jid_full(remote));
+
+	if (l != NULL)
+		return l;
+	if (w->links.count >= w->server->config->s2s.connections)
+		return NULL;
+	l = xalloc(sizeof *l);
+	l->worker = w;
+	l->host = host;
+	l->remote = jid_ref(remote);
+	l->key = key_of(host, jid_full(remote));
+	l->used_us = loop_now_us(w->loop);
+	timer_init(&l->retry, w->loop, on_retry, l);
+	map_put(&w->links, l->key, l);
+	return l;
+}
+
+static void item_free(struct s2s_item *i)
+{
+	stanza_unref(&i->stanza);
+	free(i);
+}
+
+static void link_free(struct s2s_link *l)
+{
+	timer_cancel(&l->retry);
+	s2s_attempt_end(&l->attempt);
+	s2s_attempt_end(&l->verifier);
+	for (struct s2s_item *i = l->first, *next; i != NULL; i = next) {
+		next = i->next;
+		item_free(i);
+	}
+	map_remove(&l->worker->links, l->key);
+	free(l->key);
+	jid_unref(&l->remote);
+	free(l);
+}
+
+void s2s_link_join(struct s2s_link *l, struct stream *s)
+{
+	s->s2s->link = l;
+	l->streams++;
+}
+
+/* --- what goes back --- */
+
+static void bounce(struct s2s_link *l, struct stanza *st, enum sterna_condition condition, const char *text)
+{
+	metric_add(l->worker->server->metric_set, l->worker->index, METRIC_S2S_BOUNCED, 0, 1);
+	log_debug("s2s", "goes back", "stanza_id", LOG_UINT(st->trace), "domain", jid_full(l->remote), "condition",
+		condition_name(condition), "why", text);
+	route_error(l->worker, st, condition, text);
+}
+
+static struct s2s_item *unlink_item(struct s2s_link *l, struct s2s_item **at, struct s2s_item *before)
+{
+	struct s2s_item *i = *at;
+
+	*at = i->next;
+	if (l->last == i)
+		l->last = before;
+	l->count--;
+	l->bytes -= i->size;
+	return i;
+}
+
+/* Everything that 'all' or its time wants. */
+static void bounce_items(struct s2s_link *l, bool all, enum sterna_condition condition, const char *text)
+{
+	const uint64_t now = now_us(l);
+	struct s2s_item *before = NULL;
+
+	for (struct s2s_item **at = &l->first; *at != NULL;) {
+		if (!all && (*at)->until_us > now) {
+			before = *at;
+			at = &(*at)->next;
+			continue;
+		}
+		struct s2s_item *i = unlink_item(l, at, before);
+
+		bounce(l, i->stanza, condition, text);
+		item_free(i);
+	}
+}
+
+/* --- the queue --- */
+
+static bool has_room(const struct s2s_link *l)
+{
+	return l->stream != NULL && l->stream->state == STREAM_BOUND
+		&& buf_len(&l->stream->transport->out) <= l->worker->server->config->limits.output_high.bytes;
+}
+
+static void send_now(struct s2s_link *l, struct stanza *st)
+{
+	stream_send(l->stream, st, NULL);
+	l->sent++;
+	l->used_us = now_us(l);
+	metric_add(l->worker->server->metric_set, l->worker->index, METRIC_S2S_STANZAS, S2S_OUT, 1);
+}
+
+void s2s_link_flush(struct s2s_link *l)
+{
+	while (l->first != NULL && has_room(l)) {
+		struct s2s_item *i = unlink_item(l, &l->first, NULL);
+
+		send_now(l, i->stanza);
+		item_free(i);
+	}
+}
+
+/* A message waits for its server; who asks wants to hear soon; presence is old soon. */
+static uint64_t patience(const struct s2s_link *l, const struct stanza *st)
+{
+	return (uint64_t)(st->kind == STERNA_MESSAGE ? config_of(l)->queue_time.us : config_of(l)->connect_time.us);
+}
+
+static void append(struct s2s_link *l, struct stanza **st)
+{
+	struct s2s_item *i = xalloc(sizeof *i);
+
+	stanza_share(*st);
+	i->size = (*st)->inner_len + 512;
+	i->stanza = *st;
+	*st = NULL;
+	i->until_us = now_us(l) + patience(l, i->stanza);
+	*(l->last != NULL ? &l->last->next : &l->first) = i;
+	l->last = i;
+	l->count++;
+	l->bytes += i->size;
+}
+
+static void try_soon(struct s2s_link *l)
+{
+	if (l->stream == NULL && l->attempt == NULL && !timer_is_set(&l->retry) && !l->worker->stopping)
+		s2s_attempt_start(l, false);
+}
+
+static void put(struct s2s_link *l, struct stanza **st)
+{
+	const struct config_s2s *c = config_of(l);
+
+	if (l->first == NULL && has_room(l)) {
+		send_now(l, *st);
+		stanza_unref(st);
+		return;
+	}
+	/* Known not to be there, and nothing that would be kept for it: no need to let anyone wait. */
+	if (l->condition != 0 && timer_is_set(&l->retry) && (*st)->kind != STERNA_MESSAGE) {
+		bounce(l, *st, l->condition, l->why);
+		stanza_unref(st);
+		return;
+	}
+	if (l->count >= c->queue_stanzas || l->bytes >= c->queue_bytes.bytes) {
+		bounce(l, *st, STERNA_RESOURCE_CONSTRAINT, "too much waits for that server");
+		stanza_unref(st);
+		return;
+	}
+	append(l, st);
+	try_soon(l);
+}
+
+void s2s_send(struct worker *w, struct stanza **st)
+{
+	struct jid *domain = jid_to_domain((*st)->to);
+	struct host *h = (*st)->from != NULL ? server_host(w->server, jid_domain((*st)->from)) : NULL;
+	struct s2s_link *l = NULL;
+
+	if (h == NULL)
+		log_error("s2s", "a stanza that is not ours to send", "stanza_id", LOG_UINT((*st)->trace));
+	else if (config_trust_of(w->server->config, jid_full(domain)) == CONFIG_TRUST_NONE)
+		route_error(w, *st, STERNA_NOT_ALLOWED, "this server does not talk to that one");
+	else if ((l = s2s_link(w, h, domain)) == NULL)
+		route_error(w, *st, STERNA_RESOURCE_CONSTRAINT, "too many links to other servers");
+	jid_unref(&domain);
+	if (l != NULL)
+		put(l, st);
+	stanza_unref(st);
+}
+
+/* --- up and down --- */
+
+void s2s_link_up(struct s2s_link *l, struct stream *s)
+{
+	l->stream = s;
+	l->up_us = l->used_us = now_us(l);
+	l->last_up_wall_us = loop_wall_us(l->worker->loop);
+	l->was_up = true;
+	l->failures = 0;
+	l->pause_us = 0;
+	l->condition = 0;
+	timer_cancel(&l->retry);
+	s2s_attempt_end(&l->attempt); /* the peer was faster */
+	s2s_link_flush(l);
+}
+
+/* Between three quarters and five quarters: those who failed together do not come back together. */
+static uint64_t jitter(const struct s2s_link *l, uint64_t us)
+{
+	uint32_t r;
+
+	loop_random(l->worker->loop, &r, sizeof r);
+	return us / 4 * 3 + us / 2 * (r % 1024) / 1024;
+}
+
+void s2s_link_down(struct s2s_link *l, struct stream *s)
+{
+	if (l->stream != s)
+		return;
+	l->stream = NULL;
+	l->last_up_wall_us = loop_wall_us(l->worker->loop);
+	if (l->first != NULL && !l->worker->stopping)
+		timer_set(&l->retry, jitter(l, AFTER_LOSS_US));
+}
+
+void s2s_link_hurry(struct s2s_link *l)
+{
+	l->pause_us = 0;
+	if (timer_is_set(&l->retry) && l->first != NULL)
+		timer_set(&l->retry, 0);
+}
+
+static void on_retry(struct timer *t, void *arg)
+{
+	struct s2s_link *l = arg;
+
+	(void)t;
+	if (l->first != NULL)
+		try_soon(l);
+}
+
+static void say_failed(struct s2s_link *l, const struct s2s_attempt *a, const struct trail_step *cause)
+{
+	/* One line each time the cause changes, and now and then while it stays. */
+	const bool same = l->failures > 1 && strncmp(l->why, cause->text, sizeof l->why - 1) == 0;
+
+	if (!same || l->failures % 32 == 0)
+		log_notice("s2s", "no stream", "domain", jid_full(l->remote), "host", jid_full(l->host->jid), "for",
+			a->verifies ? "dialback" : "stanzas", "at", cause->what, "why", cause->text, "attempts", LOG_UINT(l->failures),
+			"waiting", LOG_UINT(l->count));
+}
+
+static unsigned failure_label(const char *what)
+{
+	static const struct { const char *what; unsigned label; } labels[] = {
+		{ "dns", S2S_FAILURE_DNS }, { "route", S2S_FAILURE_DNS }, { "connect", S2S_FAILURE_CONNECT },
+		{ "tls", S2S_FAILURE_TLS }, { "certificate", S2S_FAILURE_CERTIFICATE }, { "sasl", S2S_FAILURE_SASL },
+		{ "dialback", S2S_FAILURE_DIALBACK }, { "time", S2S_FAILURE_TIME },
+	};
+
+	for (size_t i = 0; i < sizeof labels / sizeof *labels; i++)
+		if (strcmp(labels[i].what, what) == 0)
+			return labels[i].label;
+	return S2S_FAILURE_STREAM;
+}
+
+void s2s_link_failed(struct s2s_link *l, struct s2s_attempt *a, enum sterna_condition condition)
+{
+	static const struct trail_step unknown = { .what = "stream", .text = "the stream could not be opened" };
+	const struct trail_step *cause = trail_failure(&a->trail) != NULL ? trail_failure(&a->trail) : &unknown;
+	const uint64_t most = l->was_up ? PAUSE_KNOWN_US : (uint64_t)config_of(l)->retry_time.us;
+
+	l->failures++;
+	say_failed(l, a, cause);
+	l->trail = a->trail;
+	snprintf(l->why, sizeof l->why, "%s", cause->text);
+	metric_add(l->worker->server->metric_set, l->worker->index, METRIC_S2S_FAILURES, failure_label(cause->what), 1);
+	if (a->verifies)
+		return;
+	l->condition = condition;
+	l->pause_us = l->pause_us == 0 ? PAUSE_FIRST_US : l->pause_us * 2 < most ? l->pause_us * 2 : most;
+	timer_set(&l->retry, jitter(l, l->pause_us));
+	/* No such domain, or one that we never got on with: nobody needs to wait to hear that. */
+	if (condition == STERNA_REMOTE_SERVER_NOT_FOUND || (a->refused && !l->was_up))
+		bounce_items(l, true, condition, l->why);
+}
+
+/* --- every few seconds --- */
+
+static bool is_idle(const struct s2s_link *l, uint64_t us)
+{
+	return now_us(l) > l->used_us + us;
+}
+
+static void sweep_link(struct s2s_link *l)
+{
+	const uint64_t idle = (uint64_t)config_of(l)->idle_time.us;
+
+	bounce_items(l, false, l->condition != 0 ? l->condition : STERNA_REMOTE_SERVER_TIMEOUT,
+		*l->why != '\0' ? l->why : "the server could not be reached in time");
+	s2s_checks_sweep(l);
+	if (l->stream != NULL && l->first == NULL && is_idle(l, idle))
+		stream_close(l->stream);
+	if (l->stream == NULL && l->first == NULL && l->streams == 0 && l->attempt == NULL && l->verifier == NULL
+		&& l->checks == NULL && is_idle(l, FORGET_US))
+		link_free(l);
+}
+
+void s2s_sweep(struct worker *w)
+{
+	const uint64_t idle = (uint64_t)w->server->config->s2s.idle_time.us, now = loop_now_us(w->loop);
+	const struct map_entry *e;
+
+	for (size_t at = 0; (e = map_next(&w->links, &at)) != NULL;)
+		sweep_link(e->value);
+	for (struct stream *s = w->streams, *next; s != NULL; s = next) {
+		next = s->next;
+		if (s->s2s == NULL || s->state != STREAM_BOUND)
+			continue;
+		if (config_trust_of(w->server->config, jid_full(s->s2s->remote)) == CONFIG_TRUST_NONE)
+			stream_error(s, "policy-violation", "this server does not talk to that domain any more");
+		else if ((s->s2s->link == NULL || s->s2s->link->stream != s) && now > s->heard_us + idle)
+			stream_close(s); /* it carries no queue */
+	}
+}
+
+void s2s_stop(struct worker *w)
+{
+	const struct map_entry *e;
+
+	for (size_t at = 0; (e = map_next(&w->links, &at)) != NULL;) {
+		struct s2s_link *l = e->value;
+
+		timer_cancel(&l->retry);
+		s2s_attempt_end(&l->attempt);
+		s2s_attempt_end(&l->verifier);
+	}
+}
+
+void s2s_clear(struct worker *w)
+{
+	const struct map_entry *e;
+
+	for (size_t at = 0; (e = map_next(&w->links, &at)) != NULL;)
+		link_free(e->value);
+}

@@ -1,0 +1,29 @@
+/* s2s.h - other servers: what the rest of the server knows of them.
+ *
+ * A remote domain has one owner, a worker (rule 1): all its links, queues and authenticated streams are that worker's.
+ * A link is a pair of domains, one of ours and one of theirs, with the queue of what is to be sent; it is carried by a
+ * stream that we opened (s2s_out.c), or by one that the peer opened and made bidirectional (s2s_in.c, XEP-0288).
+ * Threads: the worker given. */
+#ifndef STERNA_S2S_H
+#define STERNA_S2S_H
+
+#include "server/stream.h"
+
+extern const struct stream_kind s2s_in_kind, s2s_out_kind;
+
+/** Are there links to other servers at all? */
+bool s2s_is_on(const struct server *s);
+/** Which worker owns that remote domain. */
+struct worker *s2s_owner(const struct server *s, const char *domain);
+/** On the owner of st's recipient: to that server, now or when it can be reached. Takes st. What cannot be sent is
+ *  answered with remote-server-not-found, remote-server-timeout or resource-constraint. */
+void s2s_send(struct worker *w, struct stanza **st);
+
+/** Every few seconds: what has waited too long goes back, idle streams end. */
+void s2s_sweep(struct worker *w);
+/** The worker ends: nothing is tried any more. */
+void s2s_stop(struct worker *w);
+void s2s_clear(struct worker *w);       /**< after its streams; frees all links */
+void s2s_forget(struct stream *s);      /**< a stream goes: its part of ours */
+
+#endif

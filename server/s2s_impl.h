@@ -1,0 +1,151 @@
+/* s2s_impl.h - what the files about other servers share: links, attempts, what a stream knows of its peer. */
+#ifndef STERNA_S2S_IMPL_H
+#define STERNA_S2S_IMPL_H
+
+#include "server/dial.h"
+#include "server/s2s.h"
+#include "server/trail.h"
+
+#define NS_DIALBACK "jabber:server:dialback"
+#define NS_BIDI "urn:xmpp:bidi"
+#define NS_BIDI_FEATURE "urn:xmpp:features:bidi"
+#define NS_DIALBACK_FEATURE "urn:xmpp:features:dialback"
+
+enum { S2S_LOCALS_MAX = 32 };        /* of our domains that one incoming stream may be authorised for */
+
+/** What waits for its server. */
+struct s2s_item {
+	struct s2s_item *next;
+	struct stanza *stanza;
+	uint64_t until_us;           /* then it goes back */
+	size_t size;
+};
+
+/** A key that a peer has shown us, on its way to its own server (XEP-0220 §2.2): db:result came, db:verify goes out. */
+struct s2s_check {
+	struct s2s_check *next;      /* of the link */
+	struct s2s_link *link;       /* theirs and ours: who claims, to whom */
+	struct stream *stream;       /* who waits for the verdict; NULL: gone */
+	struct host *host;
+	char *key, *id;              /* id: of that stream */
+	uint64_t until_us;
+	bool sent;
+};
+
+/** An attempt to get a stream to the domain: to carry the queue, or to verify keys. */
+struct s2s_attempt {
+	struct s2s_link *link;
+	bool verifies, ready;        /* ready: db:verify may be sent */
+	bool refused;                /* a server was there, and one of us did not want the other */
+	struct dial *dial;
+	struct stream *stream;       /* its present one; NULL: being dialled */
+	struct trail trail;
+	struct timer deadline;       /* s2s.connect_time, for all of it */
+	enum tls_proof proof;        /* of the present one */
+};
+
+/** A pair of domains, ours and theirs. */
+struct s2s_link {
+	struct worker *worker;
+	struct host *host;
+	struct jid *remote;
+	char *key;                   /* in worker->links */
+	struct s2s_item *first, *last;
+	size_t count, bytes;
+	struct stream *stream;       /* carries the queue; NULL: none does */
+	struct s2s_attempt *attempt; /* to get one; NULL: none under way */
+	struct s2s_attempt *verifier; /* for checks */
+	struct s2s_check *checks;
+	size_t check_count;
+	unsigned streams;            /* that point here: it stays */
+	struct timer retry;
+	uint64_t pause_us;           /* before the next attempt */
+	uint64_t used_us;            /* last time anything went either way */
+	uint64_t up_us;              /* since when stream is there */
+	int64_t last_up_wall_us;     /* when it was there last; 0: never */
+	bool was_up;                 /* since we started: then we try often */
+	unsigned failures;           /* in a row */
+	struct trail trail;          /* of the last attempt that ended */
+	enum sterna_condition condition; /* what goes back now that it failed; 0: not known to fail */
+	char why[TRAIL_TEXT];        /* the same for people */
+	uint64_t sent, received;     /* stanzas */
+};
+
+/** A stream's part. */
+struct s2s {
+	struct jid *remote;          /* their domain; NULL: not known yet */
+	struct s2s_link *link;       /* whose queue it carries (or will) */
+	struct s2s_attempt *attempt; /* outgoing, before it is bound */
+	struct host *locals[S2S_LOCALS_MAX]; /* who may be written to by remote on this stream */
+	size_t local_count;
+	enum tls_proof proof;        /* what its certificate says */
+	const char *proof_text;
+	char *their_id;              /* outgoing: the stream's id (XEP-0220 §2.1.1) */
+	bool out;                    /* we opened it */
+	bool bidi;                   /* both ways (XEP-0288) */
+	bool external, dialback;     /* what was tried */
+	bool failed;                 /* why is in the trail */
+};
+
+/* --- s2s.c: links --- */
+
+/** The link of these two, made if need be; NULL: there are too many, or the domain is none. */
+struct s2s_link *s2s_link(struct worker *w, struct host *host, const struct jid *remote);
+struct s2s_link *s2s_link_find(struct worker *w, const struct host *host, const char *remote);
+/** The stream has to do with that link. */
+void s2s_link_join(struct s2s_link *l, struct stream *s);
+/** The stream carries the link's queue from now on. */
+void s2s_link_up(struct s2s_link *l, struct stream *s);
+/** It does not any more. */
+void s2s_link_down(struct s2s_link *l, struct stream *s);
+/** As much of the queue as the stream takes. */
+void s2s_link_flush(struct s2s_link *l);
+/** The peer gave a sign of life: an attempt that waits begins now. */
+void s2s_link_hurry(struct s2s_link *l);
+/** The attempt ended without a stream. */
+void s2s_link_failed(struct s2s_link *l, struct s2s_attempt *a, enum sterna_condition condition);
+/** Is that proof enough for what the configuration wants of this domain? */
+bool s2s_is_enough(const struct server *s, const char *domain, enum tls_proof p);
+
+/* --- s2s_out.c --- */
+
+void s2s_attempt_start(struct s2s_link *l, bool verifies);
+/** Also in the middle of it; its stream is closed. */
+void s2s_attempt_end(struct s2s_attempt **a);
+/** A verifying attempt is ready, or more keys have come: send them. */
+void s2s_verify_flush(struct s2s_attempt *a);
+
+/* --- s2s_check.c: dialback as the receiving server --- */
+
+/** Ask the domain's own server about a key. @return false: too many wait */
+bool s2s_check(struct s2s_link *l, struct stream *s, struct host *host, const char *key);
+/** db:verify came back. @return false: nobody asked */
+bool s2s_check_verdict(struct s2s_link *l, const char *id, const char *type);
+/** Whatever waits gets that error. */
+void s2s_checks_fail(struct s2s_link *l, enum sterna_condition condition);
+void s2s_checks_forget(struct stream *s);
+void s2s_checks_sweep(struct s2s_link *l);
+/** db:verify of another server: is the key ours (§2.3)? */
+void s2s_on_verify_request(struct stream *s, struct arena *a, struct sterna_elem *e);
+/** <db:NAME from= to= id= type=>error or key</db:NAME>; each may be NULL. */
+void s2s_send_db(struct stream *s, const char *name, const char *from, const char *to, const char *id, const char *type,
+	const char *key, enum sterna_condition condition);
+
+/* --- s2s_in.c --- */
+
+/** The verdict on a key that this stream has shown. */
+void s2s_in_verdict(struct stream *s, struct host *host, const char *type, enum sterna_condition condition);
+
+/* --- s2s_stream.c: both directions --- */
+
+struct s2s *s2s_of(struct stream *s);
+void s2s_header(struct stream *s);
+bool s2s_may_write(const struct s2s *x, const struct host *h);
+void s2s_authorise(struct stream *s, struct host *h);
+/** A stanza that came: its pair is checked, then it hops to its recipient. */
+void s2s_stanza(struct stream *s, struct arena **a, struct sterna_elem *e);
+/** Two domains of an element; false: the stream ended with an error. */
+bool s2s_pair(struct stream *s, const struct sterna_elem *e, struct jid **from, struct jid **to);
+uint64_t s2s_now(const struct stream *s);
+
+#endif
