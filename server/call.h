@@ -49,7 +49,9 @@ struct sterna_call {
 	size_t target_count;
 	struct {
 		enum sterna_condition condition;
-		const char *text, *app_name, *app_ns;
+		const char *text;
+		const struct sterna_elem *app, *payload;
+		const char *where;           /* of <gone/> and <redirect/> */
 	} error;
 	struct sterna_elem *reply;
 	bool replied, in_handler, in_stops, committing;

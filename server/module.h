@@ -262,6 +262,12 @@ enum sterna_verdict sterna_reject(struct sterna_call *c, enum sterna_condition c
 /** The same with an application-specific condition (RFC 6120 §8.3.4), e.g. XEP-0191's <blocked/>. */
 enum sterna_verdict sterna_reject_with(struct sterna_call *c, enum sterna_condition condition, const char *text,
 	const char *name, const char *ns);
+/** The same with an element of your own as that condition, and one that stands before <error/>: what was wrong of the
+ *  request. Both made through the call; either may be NULL. */
+enum sterna_verdict sterna_reject_elem(struct sterna_call *c, enum sterna_condition condition, const char *text,
+	const struct sterna_elem *app, const struct sterna_elem *payload);
+/** STERNA_GONE or STERNA_REDIRECT with the address to go to, a URI (RFC 6120 §8.3.3.5, §8.3.3.14). */
+enum sterna_verdict sterna_reject_to(struct sterna_call *c, enum sterna_condition condition, const char *where);
 
 /** Sending. The stanza (from sterna_elem(c, "message", NS_CLIENT)) goes its own way, after this call's
  *  batch is committed if that has writes. 'from' must be the owner, one of its sessions, or the host. */
@@ -321,6 +327,8 @@ const void *sterna_use(struct sterna_mod *m, const char *name, unsigned version)
 /** A service host ("conference.example"): stanzas to it come to this module's STERNA_SERVICE rows. */
 enum sterna_result sterna_serve(struct sterna_mod *m, const char *domain, const char *category, const char *type,
 	const char *name);
+/** Domains whose users this server has: index from 0, NULL past the end. For load(): services below them. */
+const char *sterna_mod_host(struct sterna_mod *m, size_t index);
 /** A module's own metric, from any thread; label: index of the label's value. */
 void sterna_mod_count(struct sterna_mod *m, unsigned metric, unsigned label, int64_t n);
 /** A request of the HTTP listener; all borrowed, as long as the handler runs. */

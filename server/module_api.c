@@ -296,19 +296,33 @@ enum sterna_verdict sterna_reply(struct sterna_call *c, struct sterna_elem *payl
 	return STERNA_DONE;
 }
 
-enum sterna_verdict sterna_reject_with(struct sterna_call *c, enum sterna_condition condition, const char *text,
-	const char *name, const char *ns)
+enum sterna_verdict sterna_reject_elem(struct sterna_call *c, enum sterna_condition condition, const char *text,
+	const struct sterna_elem *app, const struct sterna_elem *payload)
 {
 	c->error.condition = condition;
 	c->error.text = text;
-	c->error.app_name = name;
-	c->error.app_ns = ns;
+	c->error.app = app;
+	c->error.payload = payload;
+	c->error.where = NULL;
 	return STERNA_REJECT;
+}
+
+enum sterna_verdict sterna_reject_with(struct sterna_call *c, enum sterna_condition condition, const char *text,
+	const char *name, const char *ns)
+{
+	return sterna_reject_elem(c, condition, text, name != NULL ? sterna_elem(c, name, ns) : NULL, NULL);
 }
 
 enum sterna_verdict sterna_reject(struct sterna_call *c, enum sterna_condition condition, const char *text)
 {
-	return sterna_reject_with(c, condition, text, NULL, NULL);
+	return sterna_reject_elem(c, condition, text, NULL, NULL);
+}
+
+enum sterna_verdict sterna_reject_to(struct sterna_call *c, enum sterna_condition condition, const char *where)
+{
+	sterna_reject_elem(c, condition, NULL, NULL, NULL);
+	c->error.where = where;
+	return STERNA_REJECT;
 }
 
 /* --- sending --- */

@@ -9,6 +9,16 @@ struct sterna_mod *sterna_mod(struct sterna_call *c)
 	return c->module->mod;
 }
 
+const char *sterna_mod_host(struct sterna_mod *m, size_t index)
+{
+	const struct server *s = m->server;
+
+	for (size_t i = 0; i < s->host_count; i++)
+		if (s->host_list[i]->kind == HOST_USERS && index-- == 0)
+			return jid_full(s->host_list[i]->jid);
+	return NULL;
+}
+
 int64_t sterna_uptime(struct sterna_call *c)
 {
 	return (loop_wall_us(c->worker->loop) - c->worker->server->started_us) / 1000000;

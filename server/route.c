@@ -55,9 +55,11 @@ void route_refuse(struct sterna_call *c, enum sterna_condition condition, const 
 static void reject(struct sterna_call *c)
 {
 	not_taken(c);
-	struct stanza *e = stanza_error(c->stanza, c->error.condition, c->error.text, c->error.app_name,
-		c->error.app_ns);
+	struct stanza *e = stanza_error(c->stanza, c->error.condition, c->error.text, c->error.app, c->error.payload);
 
+	if (e != NULL && c->error.where != NULL)
+		elem_add_text(e->arena, elem_first(elem_child(e->elem, "error", NULL)), c->error.where,
+			strlen(c->error.where));
 	log_debug("route", "refused", "stanza_id", LOG_UINT(c->trace), "condition", condition_name(c->error.condition),
 		"module", c->module != NULL ? c->module->m->name : NULL);
 	metric_add(c->worker->server->metric_set, c->worker->index, METRIC_STANZAS_REFUSED, 0, 1);

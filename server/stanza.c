@@ -297,7 +297,7 @@ const char *condition_name(enum sterna_condition c)
 }
 
 struct stanza *stanza_error(const struct stanza *s, enum sterna_condition condition, const char *text,
-	const char *app_name, const char *app_ns)
+	const struct sterna_elem *app, const struct sterna_elem *payload)
 {
 	/* §8.3.1: an error is never answered with an error; nor is a result. Presence: only what asks. */
 	if (!s->may_bounce || s->type == IQ_ERROR || s->type == IQ_RESULT || s->type == MESSAGE_ERROR
@@ -311,6 +311,8 @@ struct stanza *stanza_error(const struct stanza *s, enum sterna_condition condit
 		stanza_set_from(e, bare);
 		jid_unref(&bare);
 	}
+	if (payload != NULL)
+		elem_append(e->elem, elem_copy(e->arena, payload));
 	struct sterna_elem *error = elem_add(e->arena, e->elem, "error", NS_CLIENT);
 
 	elem_set_attr(e->arena, error, "type", conditions[condition].type);
@@ -321,8 +323,8 @@ struct stanza *stanza_error(const struct stanza *s, enum sterna_condition condit
 		elem_set_attr_ns(e->arena, t, "lang", NS_XML, "en");
 		elem_add_text(e->arena, t, text, strlen(text));
 	}
-	if (app_name != NULL)
-		elem_add(e->arena, error, app_name, app_ns);
+	if (app != NULL)
+		elem_append(error, elem_copy(e->arena, app));
 	e->trace = s->trace;
 	return e;
 }

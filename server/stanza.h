@@ -67,9 +67,10 @@ void stanza_write(struct buf *out, struct stanza *s, const char *to);
 void stanza_write_stored(struct buf *out, struct stanza *s);
 
 /** An error reply to s (RFC 6120 §8.3), from what s was sent to; NULL if s must not be answered: it is an
- *  error or a result itself, or presence that nobody expects an answer to (unavailable, probes). */
+ *  error or a result itself, or presence that nobody expects an answer to (unavailable, probes).
+ *  app: application-specific condition (§8.3.4); payload: stands before <error/>; copied, NULL: none */
 struct stanza *stanza_error(const struct stanza *s, enum sterna_condition condition, const char *text,
-	const char *app_name, const char *app_ns);
+	const struct sterna_elem *app, const struct sterna_elem *payload);
 /** An IQ result for s, without payload yet. */
 struct stanza *stanza_result(const struct stanza *s);
 const char *condition_name(enum sterna_condition c);         /**< "bad-request" … */
