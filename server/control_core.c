@@ -228,6 +228,11 @@ static json_t *changed_part(struct worker *w, struct control_part *p)
 	const char *what = r->arg[1];
 	struct account *a = map_get(&w->accounts, jid_bare(j));
 
+	/* Modules hear of it as of one that a client removed; also where the account is not in memory. */
+	if (strcmp(what, "deleted") == 0) {
+		a = a != NULL ? a : account_get(w, j);
+		modules_event(w, STERNA_ACCOUNT_DELETED, a, NULL, NULL);
+	}
 	if (a == NULL)
 		return json_true();
 	account_hold(a);

@@ -71,6 +71,12 @@ static const struct db_stmt everything[] = {
 	{ .name = "user_delete_private_xml", .params = "t", .sql = "DELETE FROM private_xml WHERE owner = $1" },
 	{ .name = "user_delete_vcard", .params = "t", .sql = "DELETE FROM vcard WHERE owner = $1" },
 	{ .name = "user_delete_blocklist", .params = "t", .sql = "DELETE FROM blocklist WHERE owner = $1" },
+	{ .name = "user_delete_pubsub_item", .params = "t", .sql = "DELETE FROM pubsub_item WHERE owner = $1" },
+	{ .name = "user_delete_pubsub_member", .params = "t", .sql = "DELETE FROM pubsub_member WHERE owner = $1" },
+	{ .name = "user_delete_pubsub_node", .params = "t", .sql = "DELETE FROM pubsub_node WHERE owner = $1" },
+	/* What it was to others' nodes: whoever gets the address next is not that. '0' follows '/'. */
+	{ .name = "user_delete_pubsub_membership", .params = "t",
+		.sql = "DELETE FROM pubsub_member WHERE jid = $1 OR (jid > $1 || '/' AND jid < $1 || '0')" },
 	{ .name = "user_delete_fast_token", .params = "t", .sql = "DELETE FROM fast_token WHERE owner = $1" },
 	{ .name = "user_delete_account", .params = "t", .sql = "DELETE FROM account WHERE jid = $1" },
 };

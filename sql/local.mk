@@ -8,4 +8,6 @@ dist_sql_DATA = \
 	sql/0003_archive_hidden.pg.sql \
 	sql/0003_archive_hidden.sqlite.sql \
 	sql/0004_push.pg.sql \
-	sql/0004_push.sqlite.sql
+	sql/0004_push.sqlite.sql \
+	sql/0005_pubsub_options.pg.sql \
+	sql/0005_pubsub_options.sqlite.sql

@@ -25,6 +25,26 @@ xep_xep0054_vcard_la_SOURCES = xep/xep0054_vcard.c
 xep_xep0054_vcard_la_CFLAGS = $(MODULE_CFLAGS)
 xep_xep0054_vcard_la_LDFLAGS = $(MODULE_LDFLAGS)
 
+# The engine of PubSub, on accounts and on a service.
+PUBSUB_ENGINE = \
+	xep/pubsub.h \
+	xep/pubsub_affiliate.c \
+	xep/pubsub_approve.c \
+	xep/pubsub_config.c \
+	xep/pubsub_disco.c \
+	xep/pubsub_items.c \
+	xep/pubsub_node.c \
+	xep/pubsub_owner.c \
+	xep/pubsub_publish.c \
+	xep/pubsub_subscribe.c \
+	xep/text.h
+
+module_LTLIBRARIES += xep/xep0060_pubsub.la
+xep_xep0060_pubsub_la_SOURCES = xep/xep0060_pubsub.c $(PUBSUB_ENGINE)
+xep_xep0060_pubsub_la_CFLAGS = $(MODULE_CFLAGS)
+xep_xep0060_pubsub_la_LDFLAGS = $(MODULE_LDFLAGS)
+xep_xep0060_pubsub_la_LIBADD = $(JANSSON_LIBS)
+
 module_LTLIBRARIES += xep/xep0092_version.la
 xep_xep0092_version_la_SOURCES = xep/xep0092_version.c
 xep_xep0092_version_la_CFLAGS = $(MODULE_CFLAGS)
@@ -62,14 +82,7 @@ xep_xep0163_pep_la_SOURCES = \
 	xep/caps.h \
 	xep/jid_list.c \
 	xep/jid_list.h \
-	xep/pubsub.h \
-	xep/pubsub_config.c \
-	xep/pubsub_items.c \
-	xep/pubsub_node.c \
-	xep/pubsub_owner.c \
-	xep/pubsub_publish.c \
-	xep/pubsub_subscribe.c \
-	xep/text.h
+	$(PUBSUB_ENGINE)
 xep_xep0163_pep_la_CFLAGS = $(MODULE_CFLAGS)
 xep_xep0163_pep_la_LDFLAGS = $(MODULE_LDFLAGS)
 xep_xep0163_pep_la_LIBADD = $(JANSSON_LIBS)

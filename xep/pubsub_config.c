@@ -22,6 +22,7 @@ static const struct field fields[] = {
 	{ "title", TEXT, AT(title), "A short name for the node", NULL, true },
 	{ "description", TEXT, AT(description), "A description of the node", NULL, true },
 	{ "type", TEXT, AT(type), "The namespace of the payloads", NULL, true },
+	{ "language", TEXT, AT(language), "The default language", NULL, true },
 	{ "access_model", CHOICE, AT(access), "Who may subscribe and retrieve items",
 		"open|presence|roster|authorize|whitelist", true },
 	{ "roster_groups_allowed", GROUPS, AT(groups), "Roster groups that may subscribe and retrieve items", NULL, false },
@@ -39,10 +40,13 @@ static const struct field fields[] = {
 		"never|on_sub|on_sub_and_presence", false },
 	{ "notification_type", CHOICE, AT(notification), "The type of notifications", "headline|normal", false },
 	{ "subscribe", BOOLEAN, AT(subscribe), "Whether one may subscribe", NULL, false },
-	{ "notify_sub", FIXED, 0, "Whether new subscriptions are notified", "0", false },
+	{ "notify_sub", BOOLEAN, AT(notify_sub), "Whether owners hear of new subscriptions and of their end", NULL, false },
 	{ "purge_offline", FIXED, 0, "Whether items end with their publisher's session", "0", false },
 	{ "presence_based_delivery", FIXED, 0, "Whether only available subscribers are notified", "0", false },
 	{ "itemreply", FIXED, 0, "Whom replies go to", "owner", false },
+	{ "tempsub", FIXED, 0, "Whether subscriptions end with presence", "0", false },
+	{ "node_type", FIXED, 0, "What kind of node it is", "leaf", false },
+	{ "collection", FIXED, 0, "Which collections it is in", "", false },
 };
 enum { FIELDS = sizeof fields / sizeof *fields };
 
@@ -110,13 +114,16 @@ static const struct known known[] = {
 	{ "storage:bookmarks", true, PUBSUB_WHITELIST, 1, PUBSUB_LAST_ON_PRESENCE },
 };
 
-void pubsub_config_default(struct pubsub_config *cfg, const char *node)
+enum { SERVICE_ITEMS = 20 };             /* what a node of a service keeps, if nobody says */
+
+void pubsub_config_default(struct pubsub_config *cfg, bool on_service, const char *node)
 {
-	*cfg = (struct pubsub_config){ .access = PUBSUB_PRESENCE, .publishers = PUBSUB_BY_PUBLISHERS,
-		.send_last = PUBSUB_LAST_ON_PRESENCE, .max_items = 1, .item_expire = PUBSUB_MAX, .max_payload = PUBSUB_MAX,
+	*cfg = (struct pubsub_config){ .access = on_service ? PUBSUB_OPEN : PUBSUB_PRESENCE,
+		.publishers = PUBSUB_BY_PUBLISHERS, .send_last = PUBSUB_LAST_ON_PRESENCE,
+		.max_items = on_service ? SERVICE_ITEMS : 1, .item_expire = PUBSUB_MAX, .max_payload = PUBSUB_MAX,
 		.persist = true, .payloads = true, .notifications = true, .notify_retract = true, .notify_delete = true,
 		.subscribe = true };
-	for (size_t i = 0; node != NULL && i < sizeof known / sizeof *known; i++)
+	for (size_t i = 0; !on_service && node != NULL && i < sizeof known / sizeof *known; i++)
 		if (known[i].whole ? strcmp(node, known[i].prefix) == 0
 			: strncmp(node, known[i].prefix, strlen(known[i].prefix)) == 0) {
 			cfg->access = known[i].access;
@@ -229,6 +236,17 @@ static const char *lines(struct sterna_call *c, const struct sterna_elem *field)
 	return text;
 }
 
+/* §8.1.2: what is no access model here. A field without value changes nothing. */
+static bool may_have_access(struct sterna_call *c, const struct sterna_elem *field, const struct pubsub_limits *limits)
+{
+	unsigned access;
+
+	if (elem_child(field, "value", NULL) == NULL)
+		return true;
+	return find_choice("open|presence|roster|authorize|whitelist", lines(c, field), &access)
+		&& !(limits->no_roster && (access == PUBSUB_PRESENCE || access == PUBSUB_ROSTER));
+}
+
 enum pubsub_result pubsub_config_set(struct pubsub_config *cfg, struct sterna_call *c, const struct sterna_elem *form,
 	const struct pubsub_limits *limits)
 {
@@ -245,6 +263,8 @@ enum pubsub_result pubsub_config_set(struct pubsub_config *cfg, struct sterna_ca
 
 		if (f == NULL)
 			rc = PUBSUB_UNKNOWN_FIELD;
+		else if (f->offset == AT(access) && f->kind == CHOICE && !may_have_access(c, e, limits))
+			rc = PUBSUB_BAD_ACCESS;
 		else if ((elem_child(e, "value", NULL) != NULL || f->kind == GROUPS || f->kind == TEXT)
 			&& !set_value(&new, f, lines(c, e)))
 			rc = PUBSUB_BAD_VALUE;
@@ -321,12 +341,25 @@ static const char *value_text(struct sterna_call *c, const struct pubsub_config 
 	return NULL;
 }
 
-static void add_options(struct sterna_call *c, struct sterna_elem *field, const char *choices)
+/* What is of no use where there is no roster. */
+static bool is_hidden(const struct field *f, const char *choice, size_t len, const struct pubsub_limits *l)
 {
-	for (const char *p = choices; *p != '\0';) {
+	if (!l->no_roster)
+		return false;
+	if (choice == NULL)
+		return f->kind == GROUPS;
+	return f->offset == AT(access) && ((len == 8 && memcmp(choice, "presence", 8) == 0)
+		|| (len == 6 && memcmp(choice, "roster", 6) == 0));
+}
+
+static void add_options(struct sterna_call *c, struct sterna_elem *field, const struct field *f,
+	const struct pubsub_limits *l)
+{
+	for (const char *p = f->choices; *p != '\0';) {
 		const size_t n = strcspn(p, "|");
 
-		sterna_text(sterna_add(field, "option", NULL), "value", sterna_printf(c, "%.*s", (int)n, p));
+		if (!is_hidden(f, p, n, l))
+			sterna_text(sterna_add(field, "option", NULL), "value", sterna_printf(c, "%.*s", (int)n, p));
 		p += n + (p[n] == '|');
 	}
 }
@@ -341,7 +374,8 @@ static void add_groups(struct sterna_call *c, struct sterna_elem *field, const c
 	}
 }
 
-void pubsub_config_form(const struct pubsub_config *cfg, struct sterna_call *c, struct sterna_elem *form, bool brief)
+void pubsub_config_form(const struct pubsub_config *cfg, struct sterna_call *c, struct sterna_elem *form, bool brief,
+	const struct pubsub_limits *limits)
 {
 	static const char *const types[] = { [BOOLEAN] = "boolean", [CHOICE] = "list-single", [COUNT] = "text-single",
 		[TEXT] = "text-single", [GROUPS] = "text-multi", [FIXED] = "boolean" };
@@ -349,7 +383,7 @@ void pubsub_config_form(const struct pubsub_config *cfg, struct sterna_call *c, 
 	for (size_t i = 0; i < FIELDS; i++) {
 		const struct field *f = &fields[i];
 
-		if (f->kind == FIXED || (brief && !f->is_public))
+		if (f->kind == FIXED || (brief && !f->is_public) || is_hidden(f, NULL, 0, limits))
 			continue;
 		struct sterna_elem *e = sterna_form_field(form, sterna_printf(c, "pubsub#%s", f->var), types[f->kind],
 			f->kind == GROUPS ? NULL : value_text(c, cfg, f));
@@ -358,7 +392,7 @@ void pubsub_config_form(const struct pubsub_config *cfg, struct sterna_call *c, 
 		if (f->kind == GROUPS)
 			add_groups(c, e, cfg->groups);
 		if (f->kind == CHOICE && !brief)
-			add_options(c, e, f->choices);
+			add_options(c, e, f, limits);
 	}
 }
 

@@ -1,5 +1,5 @@
-/* XEP-0060 §6.5: items of a node - all, the newest, some by id, by pages (XEP-0059); and disco#items. Part of the
- * engine, see pubsub.h. */
+/* XEP-0060 §6.5: items of a node - all, the newest, some by id, by pages (XEP-0059); and the last one, for those who
+ * begin to hear. Part of the engine, see pubsub.h. */
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,8 +9,9 @@
 enum { MAX_IDS = 256 };
 
 /* Rows whose payloads together pass $6 bytes are left out, but never the first. */
-#define PAGE(name_, order_) { .name = name_, .params = "ttiiii", .columns = "ttti", \
-	.sql = "SELECT id, publisher, payload, seq FROM (SELECT id, publisher, payload, seq," \
+#define PAGE(name_, order_) { .name = name_, .params = "ttiiiii", .columns = "tttii", \
+	.sql = "SELECT id, publisher, payload, seq, (SELECT count(*) FROM pubsub_item WHERE owner = $1 AND node = $2" \
+		" AND seq > $7) FROM (SELECT id, publisher, payload, seq," \
 		" sum(coalesce(length(payload), 0) + 64) OVER (ORDER BY seq " order_ ") - coalesce(length(payload), 0) - 64" \
 		" AS before FROM pubsub_item WHERE owner = $1 AND node = $2 AND seq > $3 AND seq < $4) AS page" \
 		" WHERE before < $6 ORDER BY seq " order_ " LIMIT $5" }
@@ -31,10 +32,6 @@ static const struct db_stmt count_of = {
 	.name = "pubsub_count", .params = "tti", .columns = "i",
 	.sql = "SELECT count(*) FROM pubsub_item WHERE owner = $1 AND node = $2 AND seq > $3",
 };
-static const struct db_stmt names_of = {
-	.name = "pubsub_names", .params = "ttii", .columns = "t",
-	.sql = "SELECT id FROM pubsub_item WHERE owner = $1 AND node = $2 AND seq > $3 ORDER BY seq DESC LIMIT $4",
-};
 const struct db_stmt pubsub_last_item = {
 	.name = "pubsub_last_item", .params = "tti", .columns = "ttti",
 	.sql = "SELECT id, publisher, payload, seq FROM pubsub_item WHERE owner = $1 AND node = $2 AND seq > $3"
@@ -45,7 +42,7 @@ struct page {
 	struct pubsub_request *r;
 	const char *node;
 	bool rsm, backward;
-	int64_t low, high, limit;
+	int64_t low, high, limit, expired, wanted; /* wanted: how many were asked for; 0: all */
 };
 
 static const char *owner_of(const struct page *p)
@@ -81,6 +78,15 @@ static struct pubsub_node *still(const struct page *p)
 	return n != NULL && pubsub_may_read(n, &p->r->who) == PUBSUB_ALLOWED ? n : NULL;
 }
 
+static void add_set(struct sterna_elem *answer, const struct page *p, const struct sterna_rows *rows, int64_t total)
+{
+	struct sterna_elem *set = sterna_add(answer, "set", NS_RSM);
+
+	sterna_text(set, "first", rows->text[(p->backward ? rows->count - 1 : 0) * rows->columns]);
+	sterna_text(set, "last", rows->text[(p->backward ? 0 : rows->count - 1) * rows->columns]);
+	sterna_text(set, "count", sterna_printf(p->r->c, "%lld", (long long)total));
+}
+
 static enum sterna_verdict on_page(struct sterna_call *c, enum sterna_result rc, const struct sterna_rows *rows)
 {
 	const struct page *p = sterna_data(c);
@@ -93,12 +99,14 @@ static enum sterna_verdict on_page(struct sterna_call *c, enum sterna_result rc,
 	answer = begin(p, &items);
 	for (size_t i = 0; i < rows->count; i++)
 		add_item(p, items, rows->text + (p->backward ? rows->count - 1 - i : i) * rows->columns);
-	/* §6.5.4: who did not get all hears it. */
-	if (rows->count > 0 && p->rsm) {
-		struct sterna_elem *set = sterna_add(answer, "set", NS_RSM);
+	/* §6.5.4: who did not get all that was asked for hears it. By ids there is no fifth column. */
+	if (rows->count > 0 && rows->columns > 4) {
+		const int64_t total = db_int(rows->db, 0, 4), wanted = p->wanted > 0 && p->wanted < total ? p->wanted : total;
 
-		sterna_text(set, "first", rows->text[(p->backward ? rows->count - 1 : 0) * rows->columns]);
-		sterna_text(set, "last", rows->text[(p->backward ? 0 : rows->count - 1) * rows->columns]);
+		if (p->rsm || (int64_t)rows->count < wanted)
+			add_set(answer, p, rows, total);
+	} else if (p->rsm) {
+		sterna_text(sterna_add(answer, "set", NS_RSM), "count", "0");
 	}
 	return sterna_reply(c, answer);
 }
@@ -106,7 +114,7 @@ static enum sterna_verdict on_page(struct sterna_call *c, enum sterna_result rc,
 static enum sterna_verdict read_page(const struct page *p)
 {
 	return sterna_read(p->r->c, on_page, p->backward ? &backward : &forward, owner_of(p), p->node, p->low, p->high,
-		p->limit, (int64_t)p->r->limits->reply);
+		p->limit, (int64_t)p->r->limits->reply, p->expired);
 }
 
 /* XEP-0059 §2.2: pages begin next to an item that must be there. */
@@ -213,9 +221,10 @@ enum sterna_verdict pubsub_items(struct pubsub_request *r, const struct sterna_e
 	if (refusal != PUBSUB_ALLOWED)
 		return pubsub_refuse(r->c, refusal);
 	if (!n->cfg.persist)
-		return pubsub_reject(r->c, STERNA_FEATURE_NOT_IMPLEMENTED, "unsupported"); /* §6.5.9.4 */
+		return pubsub_unsupported(r->c, "persistent-items"); /* §6.5.9.4 */
 	*p = (struct page){ .r = r, .node = name, .low = pubsub_expired_seq(n, sterna_now_us(r->c)), .high = INT64_MAX,
 		.limit = r->limits->page };
+	p->expired = p->low;
 	sterna_set_data(r->c, p);
 	ids = ids_of(r->c, action, &ok);
 	if (!ok)
@@ -227,72 +236,88 @@ enum sterna_verdict pubsub_items(struct pubsub_request *r, const struct sterna_e
 	p->backward = true; /* the newest, if not all fit */
 	if (newest != NULL && (!read_number(newest, &p->limit) || p->limit == 0))
 		return sterna_reject(r->c, STERNA_BAD_REQUEST, "max_items is a number from 1 on");
+	if (newest != NULL)
+		p->wanted = p->limit;
 	if (p->limit > r->limits->page)
 		p->limit = r->limits->page;
 	return read_page(p);
 }
 
-/* --- service discovery: §5.2-5.5 --- */
+/* --- the last one: §6.1.7 --- */
 
-static enum sterna_verdict on_names(struct sterna_call *c, enum sterna_result rc, const struct sterna_rows *rows)
+struct sterna_elem *pubsub_message(struct sterna_call *c, const struct pubsub_node *n, const struct sterna_elem *event)
 {
-	const struct page *p = sterna_data(c);
-	struct sterna_elem *query = sterna_elem(c, "query", "http://jabber.org/protocol/disco#items");
+	struct sterna_elem *m = sterna_elem(c, "message", NS_CLIENT);
+	unsigned char r[6];
 
-	if (rc != STERNA_OK)
-		return sterna_reject(c, STERNA_RESOURCE_CONSTRAINT, NULL);
-	sterna_attr(query, "node", p->node);
-	for (size_t i = 0; i < rows->count; i++) {
-		struct sterna_elem *item = sterna_add(query, "item", NULL);
-
-		sterna_attr(item, "jid", owner_of(p));
-		sterna_attr(item, "name", rows->text[i]);
-	}
-	return sterna_reply(c, query);
+	sterna_random(c, r, sizeof r);
+	sterna_attr(m, "from", sterna_owner(c));
+	sterna_attr(m, "id", sterna_printf(c, "ps-%02x%02x%02x%02x%02x%02x", r[0], r[1], r[2], r[3], r[4], r[5]));
+	if (n->cfg.notification == 0)
+		sterna_attr(m, "type", "headline");
+	sterna_add_copy(m, event);
+	return m;
 }
 
-enum sterna_verdict pubsub_disco_items(struct pubsub_request *r, const char *node)
+void pubsub_send_item(struct sterna_call *c, const struct pubsub_node *n, const char *to, const char *item, int64_t seq)
 {
-	struct sterna_elem *query = sterna_elem(r->c, "query", "http://jabber.org/protocol/disco#items");
-	const struct pubsub_node *n = pubsub_find(r->ps, node);
+	struct sterna_elem *event = sterna_elem(c, "event", NS_PUBSUB_EVENT), *items = sterna_add(event, "items", NULL), *m;
+	char stamp[STERNA_STAMP_LEN];
 
-	if (node != NULL) {
-		struct page *p = sterna_alloc(r->c, sizeof *p);
-
-		if (n == NULL || pubsub_may_read(n, &r->who) != PUBSUB_ALLOWED)
-			return sterna_reject(r->c, STERNA_ITEM_NOT_FOUND, NULL);
-		*p = (struct page){ .r = r, .node = node };
-		sterna_set_data(r->c, p);
-		return sterna_read(r->c, on_names, &names_of, owner_of(p), node,
-			pubsub_expired_seq(n, sterna_now_us(r->c)), (int64_t)r->limits->page);
-	}
-	for (size_t i = 0; i < r->ps->count; i++) {
-		n = r->ps->nodes[i];
-		if (pubsub_may_read(n, &r->who) != PUBSUB_ALLOWED)
-			continue;
-		struct sterna_elem *item = sterna_add(query, "item", NULL);
-
-		sterna_attr(item, "jid", sterna_owner(r->c));
-		sterna_attr(item, "node", n->name);
-		if (n->cfg.title != NULL)
-			sterna_attr(item, "name", n->cfg.title);
-	}
-	return sterna_reply(r->c, query);
+	if (seq <= pubsub_expired_seq(n, sterna_now_us(c)))
+		return;
+	sterna_attr(items, "node", n->name);
+	sterna_add_xml(items, item);
+	m = pubsub_message(c, n, event);
+	sterna_attr(sterna_add(m, "delay", "urn:xmpp:delay"), "stamp", sterna_stamp_us(seq, stamp));
+	sterna_attr(m, "to", to);
+	sterna_send(c, m);
 }
 
-enum sterna_verdict pubsub_disco_info(struct pubsub_request *r, const char *node)
-{
-	struct sterna_elem *query = sterna_elem(r->c, "query", "http://jabber.org/protocol/disco#info"), *e;
-	const struct pubsub_node *n = pubsub_find(r->ps, node);
+struct late {
+	struct pubsub_request *r;
+	const char *node, *to;
+	struct sterna_elem *answer;
+	unsigned changes;
+};
 
-	if (n == NULL || pubsub_may_read(n, &r->who) != PUBSUB_ALLOWED)
-		return sterna_reject(r->c, STERNA_ITEM_NOT_FOUND, NULL);
-	sterna_attr(query, "node", node);
-	e = sterna_add(query, "identity", NULL);
-	sterna_attr(e, "category", "pubsub");
-	sterna_attr(e, "type", "leaf");
-	sterna_attr(sterna_add(query, "feature", NULL), "var", NS_PUBSUB);
-	sterna_attr(sterna_add(query, "feature", NULL), "var", "http://jabber.org/protocol/disco#info");
-	pubsub_config_form(&n->cfg, r->c, sterna_form(query, "result", NS_PUBSUB_METADATA), true);
-	return sterna_reply(r->c, query);
+static enum sterna_verdict on_last(struct sterna_call *c, enum sterna_result rc, const struct sterna_rows *rows)
+{
+	const struct late *l = sterna_data(c);
+	struct pubsub_node *n = pubsub_find(l->r->ps, l->node);
+	const enum sterna_verdict v = sterna_reply(c, l->answer);
+
+	/* What was published since has been notified. */
+	if (rc != STERNA_OK || n == NULL || n->changes != l->changes)
+		return v;
+	if (rows->count == 0) {
+		pubsub_note_last(n, NULL, 0);
+		return v;
+	}
+	const char *xml = pubsub_item_xml(c, rows->text[0], rows->text[1], n->cfg.payloads ? rows->text[2] : NULL);
+
+	pubsub_note_last(n, xml, db_int(rows->db, 0, 3));
+	if (pubsub_member(n, PUBSUB_KIND_SUBSCRIPTION, l->to) == PUBSUB_SUBSCRIBED)
+		pubsub_send_item(c, n, l->to, xml, db_int(rows->db, 0, 3));
+	return v;
+}
+
+enum sterna_verdict pubsub_reply_and_last(struct pubsub_request *r, struct pubsub_node *n, const char *to,
+	struct sterna_elem *answer)
+{
+	enum sterna_verdict v;
+	struct late *l;
+
+	if (n->cfg.send_last != PUBSUB_LAST_NEVER && n->cfg.notifications && n->cfg.persist && !n->last_known) {
+		l = sterna_alloc(r->c, sizeof *l);
+		*l = (struct late){ .r = r, .node = sterna_printf(r->c, "%s", n->name), .to = to, .answer = answer,
+			.changes = n->changes };
+		sterna_set_data(r->c, l);
+		return sterna_read(r->c, on_last, &pubsub_last_item, sterna_owner(r->c), n->name,
+			pubsub_expired_seq(n, sterna_now_us(r->c)));
+	}
+	v = sterna_reply(r->c, answer);
+	if (n->cfg.send_last != PUBSUB_LAST_NEVER && n->cfg.notifications && n->last != NULL)
+		pubsub_send_item(r->c, n, to, n->last, n->last_item_seq);
+	return v;
 }

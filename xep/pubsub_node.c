@@ -9,40 +9,59 @@ const char *const pubsub_affiliation_names[] = { "none", "outcast", "member", "p
 const char *const pubsub_subscription_names[] = { "none", "pending", "subscribed", NULL };
 
 const struct db_stmt pubsub_load = {
-	.name = "pubsub_load", .params = "t", .columns = "ttiitt",
+	.name = "pubsub_load", .params = "t", .columns = "ttiittti",
 	.sql = "SELECT n.node, n.config, coalesce((SELECT max(i.seq) FROM pubsub_item i WHERE i.owner = n.owner"
-		" AND i.node = n.node), 0), m.kind, m.jid, m.value FROM pubsub_node n LEFT JOIN pubsub_member m"
-		" ON m.owner = n.owner AND m.node = n.node WHERE n.owner = $1 ORDER BY n.node",
+		" AND i.node = n.node), 0), m.kind, m.jid, m.value, m.options, n.created FROM pubsub_node n LEFT JOIN"
+		" pubsub_member m ON m.owner = n.owner AND m.node = n.node WHERE n.owner = $1"
+		" ORDER BY n.node, m.kind, m.jid",
 };
-const struct db_stmt pubsub_drop_nodes = {
-	.name = "pubsub_drop_nodes", .params = "t", .sql = "DELETE FROM pubsub_node WHERE owner = $1",
-};
-const struct db_stmt pubsub_drop_members = {
-	.name = "pubsub_drop_members", .params = "t", .sql = "DELETE FROM pubsub_member WHERE owner = $1",
-};
-const struct db_stmt pubsub_drop_items = {
-	.name = "pubsub_drop_items", .params = "t", .sql = "DELETE FROM pubsub_item WHERE owner = $1",
-};
+/* Where it is, or where it would be inserted. What comes sorted from the database is found at the end at once. */
+static size_t node_place(const struct pubsub *ps, const char *name, bool *found)
+{
+	size_t low = 0, high = ps->count;
+
+	*found = false;
+	if (high > 0 && strcmp(ps->nodes[high - 1]->name, name) < 0)
+		return high;
+	while (low < high) {
+		const size_t middle = low + (high - low) / 2;
+		const int order = strcmp(ps->nodes[middle]->name, name);
+
+		if (order == 0) {
+			*found = true;
+			return middle;
+		}
+		if (order < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
 
 struct pubsub_node *pubsub_find(const struct pubsub *ps, const char *name)
 {
-	for (size_t i = 0; name != NULL && i < ps->count; i++)
-		if (strcmp(ps->nodes[i]->name, name) == 0)
-			return ps->nodes[i];
-	return NULL;
+	bool found = false;
+	const size_t at = name != NULL ? node_place(ps, name, &found) : 0;
+
+	return found ? ps->nodes[at] : NULL;
 }
 
 struct pubsub_node *pubsub_add(struct pubsub *ps, const char *name)
 {
 	struct pubsub_node *n = xalloc(sizeof *n);
+	bool found;
+	const size_t at = node_place(ps, name, &found);
 
 	n->name = xstrdup(name);
-	pubsub_config_default(&n->cfg, name);
+	pubsub_config_default(&n->cfg, ps->on_service, name);
 	if (ps->count == ps->size) {
 		ps->size = ps->size > 0 ? ps->size * 2 : 8;
 		ps->nodes = xrealloc(ps->nodes, ps->size * sizeof(struct pubsub_node *));
 	}
-	ps->nodes[ps->count++] = n;
+	memmove(ps->nodes + at + 1, ps->nodes + at, (ps->count - at) * sizeof(struct pubsub_node *));
+	ps->nodes[at] = n;
+	ps->count++;
 	return n;
 }
 
@@ -59,12 +78,14 @@ static void node_free(struct pubsub_node *n)
 
 void pubsub_remove(struct pubsub *ps, struct pubsub_node *n)
 {
-	for (size_t i = 0; i < ps->count; i++)
-		if (ps->nodes[i] == n) {
-			ps->nodes[i] = ps->nodes[--ps->count];
-			node_free(n);
-			return;
-		}
+	bool found;
+	const size_t at = node_place(ps, n->name, &found);
+
+	if (!found)
+		return;
+	ps->count--;
+	memmove(ps->nodes + at, ps->nodes + at + 1, (ps->count - at) * sizeof(struct pubsub_node *));
+	node_free(n);
 }
 
 void pubsub_clear(struct pubsub *ps)
@@ -72,42 +93,95 @@ void pubsub_clear(struct pubsub *ps)
 	for (size_t i = 0; i < ps->count; i++)
 		node_free(ps->nodes[i]);
 	free(ps->nodes);
-	*ps = (struct pubsub){ NULL, 0, 0 };
+	ps->nodes = NULL;
+	ps->count = ps->size = 0;
 }
 
 /* --- members --- */
 
-static struct pubsub_member *find_member(const struct pubsub_node *n, unsigned kind, const char *jid)
+static int member_order(const struct pubsub_member *m, unsigned kind, const char *jid)
 {
-	for (size_t i = 0; i < n->member_count; i++)
-		if (n->members[i].kind == kind && strcmp(n->members[i].jid, jid) == 0)
-			return &n->members[i];
-	return NULL;
+	return m->kind != kind ? (m->kind < kind ? -1 : 1) : strcmp(m->jid, jid);
+}
+
+static size_t member_place(const struct pubsub_node *n, unsigned kind, const char *jid, bool *found)
+{
+	size_t low = 0, high = n->member_count;
+
+	*found = false;
+	if (high > 0 && member_order(&n->members[high - 1], kind, jid) < 0)
+		return high;
+	while (low < high) {
+		const size_t middle = low + (high - low) / 2;
+		const int order = member_order(&n->members[middle], kind, jid);
+
+		if (order == 0) {
+			*found = true;
+			return middle;
+		}
+		if (order < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+struct pubsub_member *pubsub_member_find(const struct pubsub_node *n, unsigned kind, const char *jid)
+{
+	bool found;
+	const size_t at = member_place(n, kind, jid, &found);
+
+	return found ? &n->members[at] : NULL;
 }
 
 unsigned pubsub_member(const struct pubsub_node *n, unsigned kind, const char *jid)
 {
-	const struct pubsub_member *m = find_member(n, kind, jid);
+	const struct pubsub_member *m = pubsub_member_find(n, kind, jid);
 
 	return m != NULL ? m->value : 0;
 }
 
 void pubsub_set_member(struct pubsub_node *n, unsigned kind, const char *jid, unsigned value)
 {
-	struct pubsub_member *m = find_member(n, kind, jid);
+	bool found;
+	const size_t at = member_place(n, kind, jid, &found);
+	struct pubsub_member *m = n->members + at;
 
-	if (m != NULL && value == 0) {
-		free(m->jid);
-		*m = n->members[--n->member_count];
-	} else if (m != NULL) {
+	if (found && value != 0) {
 		m->value = value;
+	} else if (found) {
+		free(m->jid);
+		n->member_count--;
+		memmove(m, m + 1, (n->member_count - at) * sizeof *m);
 	} else if (value != 0) {
 		if (n->member_count == n->member_size) {
 			n->member_size = n->member_size > 0 ? n->member_size * 2 : 4;
 			n->members = xrealloc(n->members, n->member_size * sizeof *n->members);
 		}
-		n->members[n->member_count++] = (struct pubsub_member){ xstrdup(jid), kind, value };
+		m = n->members + at;
+		memmove(m + 1, m, (n->member_count - at) * sizeof *m);
+		*m = (struct pubsub_member){ .jid = xstrdup(jid), .kind = kind, .value = value };
+		n->member_count++;
 	}
+}
+
+size_t pubsub_member_count(const struct pubsub_node *n, unsigned kind, unsigned value)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < n->member_count; i++)
+		count += n->members[i].kind == kind && n->members[i].value == value;
+	return count;
+}
+
+size_t pubsub_owned_count(const struct pubsub *ps, const char *bare)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < ps->count; i++)
+		count += pubsub_member(ps->nodes[i], PUBSUB_KIND_AFFILIATION, bare) == PUBSUB_OWNER;
+	return count;
 }
 
 bool pubsub_name_value(const char *const *names, const char *name, unsigned *out)
@@ -258,6 +332,20 @@ static struct pubsub_node *load_node(struct pubsub *ps, const char *owner, const
 	return NULL;
 }
 
+static void load_member(struct pubsub_node *n, const char *owner, unsigned kind, const char *const *row)
+{
+	unsigned value = 0;
+
+	if (!pubsub_name_value(kind == PUBSUB_KIND_AFFILIATION ? pubsub_affiliation_names : pubsub_subscription_names,
+		row[5], &value)) {
+		log_error("pubsub", "a node's member cannot be read", "owner", owner, "node", n->name, "jid", row[4]);
+		return;
+	}
+	pubsub_set_member(n, kind, row[4], value);
+	if (value != 0 && row[6] != NULL && strcmp(row[6], "paused") == 0)
+		pubsub_member_find(n, kind, row[4])->paused = true;
+}
+
 void pubsub_load_rows(struct pubsub *ps, const char *owner, const struct sterna_rows *rows)
 {
 	struct pubsub_node *n = NULL;
@@ -265,24 +353,18 @@ void pubsub_load_rows(struct pubsub *ps, const char *owner, const struct sterna_
 
 	for (size_t i = 0; i < rows->count; i++) {
 		const char *const *row = rows->text + i * rows->columns;
-		unsigned value = 0;
 
 		if (row[0] == NULL)
 			continue;
 		if (name == NULL || strcmp(name, row[0]) != 0) {
 			name = row[0];
 			n = load_node(ps, owner, name, row[1]);
-			if (n != NULL)
+			if (n != NULL) {
 				n->last_seq = db_int(rows->db, i, 2);
+				n->created_us = db_int(rows->db, i, 7);
+			}
 		}
-		if (n == NULL || row[3] == NULL || row[4] == NULL)
-			continue;
-		const unsigned kind = (unsigned)db_int(rows->db, i, 3);
-
-		if (pubsub_name_value(kind == PUBSUB_KIND_AFFILIATION ? pubsub_affiliation_names
-			: pubsub_subscription_names, row[5], &value))
-			pubsub_set_member(n, kind, row[4], value);
-		else
-			log_error("pubsub", "a node's member cannot be read", "owner", owner, "node", name, "jid", row[4]);
+		if (n != NULL && row[3] != NULL && row[4] != NULL)
+			load_member(n, owner, (unsigned)db_int(rows->db, i, 3), row);
 	}
 }

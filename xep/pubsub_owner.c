@@ -1,5 +1,5 @@
-/* XEP-0060 §8.2, §8.3, §8.9: configuration and affiliations, for a node's owner; and which request is which. Part of
- * the engine, see pubsub.h. */
+/* XEP-0060 §8.2, §8.3: configuration, for a node's owner; and which request is which. Part of the engine, see
+ * pubsub.h. */
 #include <stdlib.h>
 #include <string.h>
 #include "xep/pubsub.h"
@@ -10,9 +10,9 @@ static const struct db_stmt put_node = {
 		" ON CONFLICT (owner, node) DO UPDATE SET config = excluded.config",
 };
 static const struct db_stmt put_member = {
-	.name = "pubsub_put_member", .params = "ttitt",
-	.sql = "INSERT INTO pubsub_member (owner, node, kind, jid, value) VALUES ($1, $2, $3, $4, $5)"
-		" ON CONFLICT (owner, node, kind, jid) DO UPDATE SET value = excluded.value",
+	.name = "pubsub_put_member", .params = "ttittt",
+	.sql = "INSERT INTO pubsub_member (owner, node, kind, jid, value, options) VALUES ($1, $2, $3, $4, $5, $6)"
+		" ON CONFLICT (owner, node, kind, jid) DO UPDATE SET value = excluded.value, options = excluded.options",
 };
 static const struct db_stmt drop_member = {
 	.name = "pubsub_drop_member", .params = "ttit",
@@ -24,6 +24,14 @@ static const struct db_stmt drop_member = {
 enum sterna_verdict pubsub_reject(struct sterna_call *c, enum sterna_condition condition, const char *name)
 {
 	return sterna_reject_with(c, condition, NULL, name, NS_PUBSUB_ERRORS);
+}
+
+enum sterna_verdict pubsub_unsupported(struct sterna_call *c, const char *feature)
+{
+	struct sterna_elem *e = sterna_elem(c, "unsupported", NS_PUBSUB_ERRORS);
+
+	sterna_attr(e, "feature", feature);
+	return sterna_reject_elem(c, STERNA_FEATURE_NOT_IMPLEMENTED, NULL, e, NULL);
 }
 
 enum sterna_verdict pubsub_refuse(struct sterna_call *c, enum pubsub_refusal why)
@@ -56,11 +64,15 @@ void pubsub_store_member(struct pubsub_request *r, struct pubsub_node *n, unsign
 {
 	const char *const *names = kind == PUBSUB_KIND_AFFILIATION ? pubsub_affiliation_names : pubsub_subscription_names;
 
-	if (value == 0)
+	const struct pubsub_member *m;
+
+	pubsub_set_member(n, kind, jid, value);
+	m = pubsub_member_find(n, kind, jid);
+	if (m == NULL)
 		sterna_write(r->c, &drop_member, sterna_owner(r->c), n->name, (int64_t)kind, jid);
 	else
-		sterna_write(r->c, &put_member, sterna_owner(r->c), n->name, (int64_t)kind, jid, names[value]);
-	pubsub_set_member(n, kind, jid, value);
+		sterna_write(r->c, &put_member, sterna_owner(r->c), n->name, (int64_t)kind, jid, names[value],
+			m->paused ? "paused" : NULL);
 }
 
 struct pubsub_node *pubsub_owned(struct pubsub_request *r, const struct sterna_elem *action, enum sterna_verdict *refused)
@@ -69,12 +81,16 @@ struct pubsub_node *pubsub_owned(struct pubsub_request *r, const struct sterna_e
 	struct pubsub_node *n = pubsub_find(r->ps, name);
 	const bool is_owner = r->who.is_owner || (n != NULL && pubsub_affiliation(n, &r->who) == PUBSUB_OWNER);
 
-	if (!is_owner) /* also where there is no such node: nobody learns of one */
+	const bool on_account = !r->ps->on_service;
+
+	if (on_account && !is_owner) /* also where there is no such node: nobody learns of one */
 		*refused = sterna_reject(r->c, STERNA_FORBIDDEN, NULL);
 	else if (name == NULL)
 		*refused = pubsub_reject(r->c, STERNA_BAD_REQUEST, "nodeid-required");
 	else if (n == NULL)
 		*refused = sterna_reject(r->c, STERNA_ITEM_NOT_FOUND, NULL);
+	else if (!is_owner)
+		*refused = sterna_reject(r->c, STERNA_FORBIDDEN, NULL);
 	else
 		return n;
 	return NULL;
@@ -93,7 +109,7 @@ enum sterna_verdict pubsub_configure_get(struct pubsub_request *r, const struct 
 		*configure = sterna_add(answer, "configure", NULL);
 
 	sterna_attr(configure, "node", n->name);
-	pubsub_config_form(&n->cfg, r->c, sterna_form(configure, "form", NS_PUBSUB_CONFIG), false);
+	pubsub_config_form(&n->cfg, r->c, sterna_form(configure, "form", NS_PUBSUB_CONFIG), false, r->limits);
 	return sterna_reply(r->c, answer);
 }
 
@@ -103,10 +119,11 @@ enum sterna_verdict pubsub_default_get(struct pubsub_request *r, const struct st
 	struct pubsub_config cfg;
 
 	(void)action;
-	if (!r->who.is_owner)
+	if (!r->may_create)
 		return sterna_reject(r->c, STERNA_FORBIDDEN, NULL);
-	pubsub_config_default(&cfg, NULL);
-	pubsub_config_form(&cfg, r->c, sterna_form(sterna_add(answer, "default", NULL), "form", NS_PUBSUB_CONFIG), false);
+	pubsub_config_default(&cfg, r->ps->on_service, NULL);
+	pubsub_config_form(&cfg, r->c, sterna_form(sterna_add(answer, "default", NULL), "form", NS_PUBSUB_CONFIG), false,
+		r->limits);
 	return sterna_reply(r->c, answer);
 }
 
@@ -117,7 +134,7 @@ static void notify_config(struct pubsub_request *r, struct pubsub_node *n)
 
 	sterna_attr(configuration, "node", n->name);
 	if (n->cfg.payloads)
-		pubsub_config_form(&n->cfg, r->c, sterna_form(configuration, "result", NS_PUBSUB_CONFIG), true);
+		pubsub_config_form(&n->cfg, r->c, sterna_form(configuration, "result", NS_PUBSUB_CONFIG), true, r->limits);
 	if (n->cfg.notify_config && n->cfg.notifications)
 		r->notify(r->c, n, event);
 }
@@ -133,6 +150,7 @@ enum sterna_verdict pubsub_configure_set(struct pubsub_request *r, const struct 
 	const struct sterna_elem *form = elem_child(action, "x", NS_DATA);
 	const char *type = form != NULL ? elem_attr(form, "type") : NULL;
 	enum sterna_verdict refused;
+	enum pubsub_result rc;
 	struct pubsub_node *n = pubsub_owned(r, action, &refused);
 
 	if (n == NULL)
@@ -141,88 +159,16 @@ enum sterna_verdict pubsub_configure_set(struct pubsub_request *r, const struct 
 		return sterna_reject(r->c, STERNA_BAD_REQUEST, "a form of type submit is needed");
 	if (strcmp(type, "cancel") == 0)
 		return sterna_reply(r->c, NULL); /* §8.2.4 */
-	if (pubsub_config_set(&n->cfg, r->c, form, r->limits) != PUBSUB_OK)
+	rc = pubsub_config_set(&n->cfg, r->c, form, r->limits);
+	if (rc == PUBSUB_BAD_ACCESS)
+		return pubsub_reject(r->c, STERNA_NOT_ACCEPTABLE, "unsupported-access-model");
+	if (rc != PUBSUB_OK)
 		return sterna_reject(r->c, STERNA_NOT_ACCEPTABLE, "the form has a field or value that is not known");
 	pubsub_store_node(r, n);
 	sterna_write(r->c, &trim, sterna_owner(r->c), n->name,
 		n->cfg.persist ? (int64_t)pubsub_max_items(n, r->limits) : 0);
 	pubsub_forget_last(n);
 	notify_config(r, n);
-	return sterna_reply(r->c, NULL);
-}
-
-/* --- affiliations --- */
-
-enum sterna_verdict pubsub_affiliations_get(struct pubsub_request *r, const struct sterna_elem *action)
-{
-	enum sterna_verdict refused;
-	const struct pubsub_node *n = pubsub_owned(r, action, &refused);
-
-	if (n == NULL)
-		return refused;
-	struct sterna_elem *answer = sterna_elem(r->c, "pubsub", NS_PUBSUB_OWNER),
-		*list = sterna_add(answer, "affiliations", NULL), *e = sterna_add(list, "affiliation", NULL);
-
-	sterna_attr(list, "node", n->name);
-	sterna_attr(e, "jid", sterna_owner(r->c));
-	sterna_attr(e, "affiliation", "owner");
-	for (size_t i = 0; i < n->member_count; i++) {
-		if (n->members[i].kind != PUBSUB_KIND_AFFILIATION)
-			continue;
-		e = sterna_add(list, "affiliation", NULL);
-		sterna_attr(e, "jid", n->members[i].jid);
-		sterna_attr(e, "affiliation", pubsub_affiliation_names[n->members[i].value]);
-	}
-	return sterna_reply(r->c, answer);
-}
-
-/* One change; checked (apply false) before any is made. */
-static enum sterna_verdict change(struct pubsub_request *r, struct pubsub_node *n, const struct sterna_elem *e, bool apply)
-{
-	const char *jid = elem_attr(e, "jid"), *word = elem_attr(e, "affiliation");
-	struct jid *j = NULL;
-	unsigned value = 0;
-
-	if (word == NULL)
-		return STERNA_NEXT; /* §8.9.2.1: is not changed */
-	if (jid == NULL || jid_parse(jid, strlen(jid), &j) != STERNA_OK)
-		return sterna_reject(r->c, STERNA_JID_MALFORMED, NULL);
-	const char *bare = sterna_printf(r->c, "%s", jid_bare(j));
-
-	jid_unref(&j);
-	if (!pubsub_name_value(pubsub_affiliation_names, word, &value))
-		return sterna_reject(r->c, STERNA_NOT_ACCEPTABLE, "there is no such affiliation");
-	if (strcmp(bare, sterna_owner(r->c)) == 0)
-		return value == PUBSUB_OWNER ? STERNA_NEXT
-			: sterna_reject(r->c, STERNA_NOT_ACCEPTABLE, "the account owns its nodes");
-	if (value != 0 && n->member_count >= r->limits->members)
-		return sterna_reject(r->c, STERNA_RESOURCE_CONSTRAINT, "the node has too many members");
-	if (apply)
-		pubsub_store_member(r, n, PUBSUB_KIND_AFFILIATION, bare, value);
-	return STERNA_NEXT;
-}
-
-enum sterna_verdict pubsub_affiliations_set(struct pubsub_request *r, const struct sterna_elem *action)
-{
-	enum sterna_verdict v;
-	struct pubsub_node *n = pubsub_owned(r, action, &v);
-	size_t count = 0;
-
-	if (n == NULL)
-		return v;
-	elem_foreach(e, action) {
-		v = change(r, n, e, false);
-		if (v != STERNA_NEXT)
-			return v;
-		count++;
-	}
-	if (n->member_count + count > (size_t)r->limits->members * 2)
-		return sterna_reject(r->c, STERNA_RESOURCE_CONSTRAINT, "too many members");
-	elem_foreach(e, action) {
-		v = change(r, n, e, true);
-		if (v != STERNA_NEXT)
-			return v;
-	}
 	return sterna_reply(r->c, NULL);
 }
 
@@ -243,6 +189,9 @@ static const struct row rows[] = {
 	{ NS_PUBSUB, true, "unsubscribe", pubsub_unsubscribe },
 	{ NS_PUBSUB, false, "subscriptions", pubsub_own_subscriptions },
 	{ NS_PUBSUB, false, "affiliations", pubsub_own_affiliations },
+	{ NS_PUBSUB, false, "options", pubsub_options_get },
+	{ NS_PUBSUB, true, "options", pubsub_options_set },
+	{ NS_PUBSUB, false, "default", pubsub_default_options },
 	{ NS_PUBSUB_OWNER, false, "configure", pubsub_configure_get },
 	{ NS_PUBSUB_OWNER, true, "configure", pubsub_configure_set },
 	{ NS_PUBSUB_OWNER, false, "default", pubsub_default_get },
@@ -266,5 +215,5 @@ enum sterna_verdict pubsub_answer(struct pubsub_request *r)
 				return rows[i].fn(r, action);
 	if (elem_first(payload) == NULL)
 		return sterna_reject(r->c, STERNA_BAD_REQUEST, NULL);
-	return pubsub_reject(r->c, STERNA_FEATURE_NOT_IMPLEMENTED, "unsupported");
+	return pubsub_unsupported(r->c, "collections"); /* what else the XEP has */
 }

@@ -76,11 +76,12 @@ static bool may_create(struct pubsub_request *r, const char *name, enum sterna_v
 {
 	struct sterna_call *c = r->c;
 
-	if (!r->who.is_owner)
-		*refused = sterna_reject(c, STERNA_FORBIDDEN, "only its owner creates nodes here"); /* §8.1.3.2 */
+	if (!r->may_create)
+		*refused = sterna_reject(c, STERNA_FORBIDDEN, "you may not create nodes here"); /* §8.1.1 */
 	else if (name[0] == '\0' || strlen(name) > MAX_NAME)
 		*refused = sterna_reject(c, STERNA_NOT_ACCEPTABLE, "a node's name has 1 to 1023 bytes");
-	else if (r->ps->count >= r->limits->nodes)
+	else if (r->ps->count >= r->limits->nodes || (r->limits->own_nodes > 0 && !r->who.is_owner
+		&& pubsub_owned_count(r->ps, r->who.bare) >= r->limits->own_nodes))
 		*refused = pubsub_reject(c, STERNA_RESOURCE_CONSTRAINT, "max-nodes-exceeded");
 	else
 		return true;
@@ -93,6 +94,7 @@ static struct pubsub_node *make(struct pubsub_request *r, const char *name, cons
 {
 	struct pubsub_node *n = pubsub_add(r->ps, name);
 
+	n->created_us = sterna_now_us(r->c);
 	*rc = form != NULL ? pubsub_config_set(&n->cfg, r->c, form, r->limits) : PUBSUB_OK;
 	if (*rc != PUBSUB_OK) {
 		pubsub_remove(r->ps, n);
@@ -102,22 +104,45 @@ static struct pubsub_node *make(struct pubsub_request *r, const char *name, cons
 	return n;
 }
 
+/* On a service it is its creator's. */
+static void store_new(struct pubsub_request *r, struct pubsub_node *n)
+{
+	pubsub_store_node(r, n);
+	if (r->ps->on_service)
+		pubsub_store_member(r, n, PUBSUB_KIND_AFFILIATION, r->who.bare, PUBSUB_OWNER);
+}
+
+/* §8.1.3: it follows <create/>, and names no node. */
+static bool configure_is_well_placed(const struct sterna_elem *create, const struct sterna_elem *configure)
+{
+	if (configure == NULL)
+		return true;
+	for (const struct sterna_elem *e = create; e != NULL; e = elem_next(e))
+		if (e == configure)
+			return elem_attr(configure, "node") == NULL;
+	return false;
+}
+
 enum sterna_verdict pubsub_create(struct pubsub_request *r, const struct sterna_elem *action)
 {
-	const struct sterna_elem *form = form_of(elem_child(sterna_payload(r->c), "configure", NULL));
+	const struct sterna_elem *configure = elem_child(sterna_payload(r->c), "configure", NULL), *form = form_of(configure);
 	const char *asked = elem_attr(action, "node"), *name = asked != NULL ? asked : random_id(r->c);
 	enum sterna_verdict refused;
 	enum pubsub_result rc;
 
-	if (r->who.is_owner && pubsub_find(r->ps, name) != NULL)
-		return sterna_reject(r->c, STERNA_CONFLICT, "there is a node of this name"); /* §8.1.3.3 */
+	if (!configure_is_well_placed(action, configure))
+		return sterna_reject(r->c, STERNA_BAD_REQUEST, "configure follows create, and names no node");
+	if (r->may_create && pubsub_find(r->ps, name) != NULL)
+		return sterna_reject(r->c, STERNA_CONFLICT, "there is a node of this name"); /* §8.1.1 */
 	if (!may_create(r, name, &refused))
 		return refused;
-	const struct pubsub_node *n = make(r, name, form, &rc);
+	struct pubsub_node *n = make(r, name, form, &rc);
 
+	if (n == NULL && rc == PUBSUB_BAD_ACCESS)
+		return pubsub_reject(r->c, STERNA_NOT_ACCEPTABLE, "unsupported-access-model");
 	if (n == NULL)
 		return sterna_reject(r->c, STERNA_NOT_ACCEPTABLE, "the configuration has a field or value that is not known");
-	pubsub_store_node(r, n);
+	store_new(r, n);
 	if (asked != NULL)
 		return sterna_reply(r->c, NULL);
 	struct sterna_elem *answer = sterna_elem(r->c, "pubsub", NS_PUBSUB);
@@ -215,7 +240,7 @@ static enum sterna_verdict do_publish(struct publication *p, struct pubsub_node 
 
 	sterna_attr(publish, "node", n->name);
 	if (p->is_new)
-		pubsub_store_node(r, n);
+		store_new(r, n);
 	for (size_t i = 0; i < p->count; i++) {
 		sterna_attr(sterna_add(publish, "item", NULL), "id", p->item[i].id);
 		if (n->cfg.persist)
@@ -239,8 +264,8 @@ static enum sterna_verdict on_publisher(struct sterna_call *c, enum sterna_resul
 		return sterna_reject(c, STERNA_RESOURCE_CONSTRAINT, NULL);
 	if (n == NULL)
 		return sterna_reject(c, STERNA_ITEM_NOT_FOUND, NULL);
-	if (!pubsub_may_publish(n, &p->r->who)
-		|| (rows->count > 0 && rows->text[0] != NULL && strcmp(rows->text[0], p->r->who.bare) != 0))
+	if (!pubsub_may_publish(n, &p->r->who) || (pubsub_affiliation(n, &p->r->who) != PUBSUB_OWNER
+		&& rows->count > 0 && rows->text[0] != NULL && strcmp(rows->text[0], p->r->who.bare) != 0))
 		return sterna_reject(c, STERNA_FORBIDDEN, "this item is somebody else's");
 	return do_publish(p, n);
 }
@@ -258,6 +283,10 @@ static struct pubsub_node *node_for(struct pubsub_request *r, const char *name, 
 		return NULL;
 	}
 	if (n == NULL) {
+		if (r->ps->on_service && !r->may_create) { /* §7.1.3.3 */
+			*refused = sterna_reject(r->c, STERNA_ITEM_NOT_FOUND, NULL);
+			return NULL;
+		}
 		if (!may_create(r, name, refused))
 			return NULL;
 		n = make(r, name, form, &rc);
@@ -291,7 +320,7 @@ enum sterna_verdict pubsub_publish(struct pubsub_request *r, const struct sterna
 			pubsub_remove(r->ps, n);
 		return refused;
 	}
-	if (r->who.is_owner || p->count == 0 || !p->item[0].named || !n->cfg.persist)
+	if (p->is_new || r->who.is_owner || p->count == 0 || !p->item[0].named || !n->cfg.persist)
 		return do_publish(p, n);
 	if (p->count > 1)
 		return pubsub_reject(r->c, STERNA_NOT_ALLOWED, "max-items-exceeded");
@@ -352,7 +381,7 @@ enum sterna_verdict pubsub_retract(struct pubsub_request *r, const struct sterna
 	if (id == NULL || id[0] == '\0')
 		return pubsub_reject(r->c, STERNA_BAD_REQUEST, "item-required");
 	if (!n->cfg.persist)
-		return pubsub_reject(r->c, STERNA_FEATURE_NOT_IMPLEMENTED, "unsupported");
+		return pubsub_unsupported(r->c, "persistent-items");
 	p = sterna_alloc(r->c, sizeof *p);
 	*p = (struct publication){ .r = r, .action = action, .node = name };
 	p->item[0].id = id;
@@ -379,7 +408,7 @@ enum sterna_verdict pubsub_purge(struct pubsub_request *r, const struct sterna_e
 	if (n == NULL)
 		return refused;
 	if (!n->cfg.persist)
-		return pubsub_reject(r->c, STERNA_FEATURE_NOT_IMPLEMENTED, "unsupported");
+		return pubsub_unsupported(r->c, "persistent-items");
 	sterna_write(r->c, &drop_items, sterna_owner(r->c), n->name);
 	pubsub_note_last(n, NULL, 0);
 	if (n->cfg.notify_retract)
@@ -387,8 +416,25 @@ enum sterna_verdict pubsub_purge(struct pubsub_request *r, const struct sterna_e
 	return sterna_reply(r->c, NULL);
 }
 
+/* §8.4.2: also to those who wait; and where it went, if its owner says so. */
+static void notify_delete(struct pubsub_request *r, struct pubsub_node *n, const char *redirect)
+{
+	struct sterna_elem *event = sterna_elem(r->c, "event", NS_PUBSUB_EVENT), *e = sterna_add(event, "delete", NULL);
+
+	sterna_attr(e, "node", n->name);
+	if (redirect != NULL)
+		sterna_attr(sterna_add(e, "redirect", NULL), "uri", redirect);
+	if (!n->cfg.notify_delete || !n->cfg.notifications)
+		return;
+	r->notify(r->c, n, event);
+	for (size_t i = 0; i < n->member_count; i++)
+		if (n->members[i].kind == PUBSUB_KIND_SUBSCRIPTION && n->members[i].value == PUBSUB_PENDING)
+			r->tell(r->c, n, n->members[i].jid, event);
+}
+
 enum sterna_verdict pubsub_delete(struct pubsub_request *r, const struct sterna_elem *action)
 {
+	const struct sterna_elem *redirect = elem_child(action, "redirect", NULL);
 	enum sterna_verdict refused;
 	struct pubsub_node *n = pubsub_owned(r, action, &refused);
 
@@ -397,8 +443,7 @@ enum sterna_verdict pubsub_delete(struct pubsub_request *r, const struct sterna_
 	sterna_write(r->c, &drop_items, sterna_owner(r->c), n->name);
 	sterna_write(r->c, &drop_members, sterna_owner(r->c), n->name);
 	sterna_write(r->c, &drop_node, sterna_owner(r->c), n->name);
-	if (n->cfg.notify_delete)
-		notify_node(r, n, "delete");
+	notify_delete(r, n, redirect != NULL ? elem_attr(redirect, "uri") : NULL);
 	pubsub_remove(r->ps, n);
 	return sterna_reply(r->c, NULL);
 }

@@ -3,28 +3,12 @@
 #include <string.h>
 #include "xep/xep0163_pep.h"
 
-#define NS_DELAY "urn:xmpp:delay"
-
 static const struct caps *caps_of(struct sterna_call *c)
 {
 	return sterna_mod_data(sterna_mod(c));
 }
 
 /* --- one message, many addresses --- */
-
-static struct sterna_elem *message(struct sterna_call *c, const struct pubsub_node *n, const struct sterna_elem *event)
-{
-	struct sterna_elem *m = sterna_elem(c, "message", NS_CLIENT);
-	unsigned char r[6];
-
-	sterna_random(c, r, sizeof r);
-	sterna_attr(m, "from", sterna_owner(c));
-	sterna_attr(m, "id", sterna_printf(c, "pep-%02x%02x%02x%02x%02x%02x", r[0], r[1], r[2], r[3], r[4], r[5]));
-	if (n->cfg.notification == 0)
-		sterna_attr(m, "type", "headline");
-	sterna_add_copy(m, event);
-	return m;
-}
 
 static void send(struct sterna_call *c, struct sterna_elem *m, const char *to)
 {
@@ -34,7 +18,7 @@ static void send(struct sterna_call *c, struct sterna_elem *m, const char *to)
 
 void pep_tell(struct sterna_call *c, struct pubsub_node *n, const char *to, const struct sterna_elem *event)
 {
-	send(c, message(c, n, event), to);
+	send(c, pubsub_message(c, n, event), to);
 }
 
 static bool has(struct sterna_call *c, const struct sterna_elem *presence, const char *node)
@@ -93,7 +77,8 @@ static void to_subscribers(struct sterna_call *c, struct pubsub_node *n, struct 
 		const char *jid = n->members[i].jid;
 		bool told = false;
 
-		if (n->members[i].kind != PUBSUB_KIND_SUBSCRIPTION || n->members[i].value != PUBSUB_SUBSCRIBED)
+		if (n->members[i].kind != PUBSUB_KIND_SUBSCRIPTION || n->members[i].value != PUBSUB_SUBSCRIBED
+			|| n->members[i].paused)
 			continue;
 		for (size_t k = 0; !told && k < a->peer_count; k++)
 			told = is_of(a->peers[k].full, jid) && peer_wants(c, memo, &a->peers[k], n->name);
@@ -109,7 +94,7 @@ static void to_subscribers(struct sterna_call *c, struct pubsub_node *n, struct 
 void pep_notify(struct sterna_call *c, struct pubsub_node *n, const struct sterna_elem *event)
 {
 	const struct pep_account *a = sterna_account_slot(c);
-	struct sterna_elem *m = message(c, n, event);
+	struct sterna_elem *m = pubsub_message(c, n, event);
 	struct memo memo = { .next = 0 };
 
 	for (struct sterna_session *s = sterna_next_session(c, NULL); s != NULL; s = sterna_next_session(c, s))
@@ -127,20 +112,6 @@ static bool is_due(struct sterna_call *c, const struct pubsub_node *n, const cha
 {
 	return n->cfg.send_last == PUBSUB_LAST_ON_PRESENCE && n->cfg.notifications && n->cfg.persist
 		&& has(c, presence, n->name) && may_hear(c, n, full);
-}
-
-static void send_item(struct sterna_call *c, const struct pubsub_node *n, const char *full, const char *item, int64_t seq)
-{
-	struct sterna_elem *event = sterna_elem(c, "event", NS_PUBSUB_EVENT), *items = sterna_add(event, "items", NULL), *m;
-	char stamp[STERNA_STAMP_LEN];
-
-	if (seq <= pubsub_expired_seq(n, sterna_now_us(c)))
-		return;
-	sterna_attr(items, "node", n->name);
-	sterna_add_xml(items, item);
-	m = message(c, n, event);
-	sterna_attr(sterna_add(m, "delay", NS_DELAY), "stamp", sterna_stamp_us(seq, stamp));
-	send(c, m, full);
 }
 
 /* Most last items are small and lie in memory. Where one must be read, presence does not wait for it: the account sends
@@ -168,7 +139,7 @@ void pep_send_last(struct sterna_call *c, const char *full, const struct sterna_
 		const struct pubsub_node *n = a->ps.nodes[i];
 
 		if (n->last != NULL && is_due(c, n, full, presence))
-			send_item(c, n, full, n->last, n->last_item_seq);
+			pubsub_send_item(c, n, full, n->last, n->last_item_seq);
 	}
 }
 
@@ -199,7 +170,7 @@ static enum sterna_verdict on_item(struct sterna_call *c, enum sterna_result rc,
 
 		pubsub_note_last(n, xml, seq);
 		if (xml != NULL && is_due(c, n, l->full, l->presence))
-			send_item(c, n, l->full, xml, seq);
+			pubsub_send_item(c, n, l->full, xml, seq);
 	}
 	return next_last(c);
 }
@@ -220,7 +191,7 @@ static enum sterna_verdict next_last(struct sterna_call *c)
 				pubsub_expired_seq(n, sterna_now_us(c)));
 		}
 		if (n->last != NULL && is_due(c, n, l->full, l->presence))
-			send_item(c, n, l->full, n->last, n->last_item_seq);
+			pubsub_send_item(c, n, l->full, n->last, n->last_item_seq);
 	}
 	return sterna_reply(c, NULL);
 }

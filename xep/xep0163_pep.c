@@ -48,6 +48,7 @@ static struct pubsub_request *request(struct sterna_call *c)
 	*r = (struct pubsub_request){ .c = c, .ps = &a->ps, .limits = pep_limits(c), .notify = pep_notify,
 		.tell = pep_tell };
 	pep_who(c, sterna_from(c), &r->who);
+	r->may_create = r->who.is_owner;
 	return r;
 }
 
@@ -86,6 +87,16 @@ static enum sterna_verdict on_iq(struct sterna_call *c)
 	return pep_on_caps_answer(c);
 }
 
+/* XEP-0060 §8.6: the owner's answer to who may subscribe. */
+static enum sterna_verdict on_message(struct sterna_call *c)
+{
+	if (sterna_account_slot(c) == NULL || jid_resource(sterna_from(c)) == NULL
+		|| (sterna_to(c) != NULL && jid_resource(sterna_to(c)) != NULL)
+		|| elem_child(sterna_stanza(c), "x", NS_DATA) == NULL)
+		return STERNA_NEXT;
+	return pubsub_take_approval(request(c), sterna_stanza(c));
+}
+
 /* --- life --- */
 
 static void on_rows(struct sterna_call *c, const struct sterna_rows *rows)
@@ -102,13 +113,6 @@ static void on_unloaded(struct sterna_call *c)
 
 	pubsub_clear(&a->ps);
 	pep_forget_peers(a);
-}
-
-static void on_deleted(struct sterna_call *c)
-{
-	sterna_write(c, &pubsub_drop_items, sterna_owner(c));
-	sterna_write(c, &pubsub_drop_members, sterna_owner(c));
-	sterna_write(c, &pubsub_drop_nodes, sterna_owner(c));
 }
 
 /* Without a session the account hears no presence: what it knew of its contacts' grows old. */
@@ -134,7 +138,9 @@ STERNA_MODULE(pep, .spec = "XEP-0163 1.2.2", .summary = "Personal Eventing Proto
 	.options = options, .config_size = sizeof(struct pep_config), .account_size = sizeof(struct pep_account),
 	.session_size = sizeof(struct pep_session), .load = load,
 	.features = (const struct sterna_feature[]){
-		PUBSUB_FEATURES(ACCOUNT), { NS_PUBSUB "#auto-subscribe", ACCOUNT },
+		PUBSUB_FEATURES(ACCOUNT), { NS_PUBSUB "#access-presence", ACCOUNT },
+		{ NS_PUBSUB "#access-roster", ACCOUNT }, { NS_PUBSUB "#auto-subscribe", ACCOUNT },
+		{ NS_PUBSUB "#presence-subscribe", ACCOUNT }, { NS_PUBSUB "#pubsub-on-a-jid", ACCOUNT },
 		{ NS_PUBSUB "#filtered-notifications", ACCOUNT }, { 0 } },
 	.identities = (const struct sterna_identity[]){ { "pubsub", "pep", NULL, ACCOUNT }, { 0 } },
 	.iq = (const struct sterna_iq[]){
@@ -144,8 +150,8 @@ STERNA_MODULE(pep, .spec = "XEP-0163 1.2.2", .summary = "Personal Eventing Proto
 	.hooks = (const struct sterna_hook[]){
 		{ STERNA_OUT_COPY, pep_on_presence_out, NULL, STERNA_PRESENCE },
 		{ STERNA_IN_STORE, pep_on_presence_in, NULL, STERNA_PRESENCE },
-		{ STERNA_IN_STORE, on_iq, NULL, STERNA_IQ }, { 0 } },
+		{ STERNA_IN_STORE, on_iq, NULL, STERNA_IQ },
+		{ STERNA_IN_POLICY, on_message, NULL, STERNA_MESSAGE }, { 0 } },
 	.on = (const struct sterna_lifecycle[]){
-		{ STERNA_SESSION_GONE, on_gone }, { STERNA_ACCOUNT_UNLOADED, on_unloaded },
-		{ STERNA_ACCOUNT_DELETED, on_deleted }, { 0 } },
+		{ STERNA_SESSION_GONE, on_gone }, { STERNA_ACCOUNT_UNLOADED, on_unloaded }, { 0 } },
 	.account_reads = (const struct sterna_account_read[]){ { &pubsub_load, on_rows }, { 0 } });

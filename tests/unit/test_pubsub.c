@@ -44,12 +44,12 @@ START_TEST(account_node_is_for_contacts_and_keeps_one_item)
 {
 	struct pubsub_config cfg;
 
-	pubsub_config_default(&cfg, "http://jabber.org/protocol/tune");
+	pubsub_config_default(&cfg, false, "http://jabber.org/protocol/tune");
 	ck_assert_uint_eq(cfg.access, PUBSUB_PRESENCE);
 	ck_assert_uint_eq(cfg.publishers, PUBSUB_BY_PUBLISHERS);
 	ck_assert_uint_eq(cfg.max_items, 1);
 	ck_assert(cfg.persist);
-	pubsub_config_default(&cfg, NULL);
+	pubsub_config_default(&cfg, false, NULL);
 	ck_assert_uint_eq(cfg.access, PUBSUB_PRESENCE);
 }
 END_TEST
@@ -71,7 +71,7 @@ START_TEST(keys_are_open_and_lists_are_private)
 	struct pubsub_config cfg;
 
 	for (size_t i = 0; i < sizeof nodes / sizeof *nodes; i++) {
-		pubsub_config_default(&cfg, nodes[i].node);
+		pubsub_config_default(&cfg, false, nodes[i].node);
 		ck_assert_msg(cfg.access == nodes[i].access, "%s", nodes[i].node);
 	}
 }
@@ -82,12 +82,12 @@ START_TEST(form_is_taken_whole_or_not_at_all)
 	struct pubsub_config cfg;
 	struct sterna_elem *x;
 
-	pubsub_config_default(&cfg, NULL);
+	pubsub_config_default(&cfg, false, NULL);
 	ck_assert_int_eq(set(&cfg, "pubsub#title", "Tunes"), PUBSUB_OK);
 	x = sterna_elem(&call, "x", NS_DATA);
 	sterna_form_field(x, "pubsub#title", NULL, "Others");
 	sterna_form_field(x, "pubsub#access_model", NULL, "nobody");
-	ck_assert_int_eq(pubsub_config_set(&cfg, &call, x, &limits), PUBSUB_BAD_VALUE);
+	ck_assert_int_eq(pubsub_config_set(&cfg, &call, x, &limits), PUBSUB_BAD_ACCESS);
 	ck_assert_str_eq(cfg.title, "Tunes");
 	ck_assert_int_eq(set(&cfg, "pubsub#no_such", "1"), PUBSUB_UNKNOWN_FIELD);
 	ck_assert_int_eq(set(&cfg, "title", "1"), PUBSUB_UNKNOWN_FIELD);
@@ -109,8 +109,8 @@ START_TEST(values_have_their_notation)
 		{ "pubsub#max_items", "-1", PUBSUB_BAD_VALUE }, { "pubsub#max_items", "1x", PUBSUB_BAD_VALUE },
 		{ "pubsub#max_items", "4294967295", PUBSUB_BAD_VALUE }, { "pubsub#max_items", "99999999999", PUBSUB_BAD_VALUE },
 		{ "pubsub#max_payload_size", "65536", PUBSUB_OK }, { "pubsub#max_payload_size", "65537", PUBSUB_BAD_VALUE },
-		{ "pubsub#access_model", "whitelist", PUBSUB_OK }, { "pubsub#access_model", "white", PUBSUB_BAD_VALUE },
-		{ "pubsub#access_model", "", PUBSUB_BAD_VALUE }, { "pubsub#access_model", "open|presence", PUBSUB_BAD_VALUE },
+		{ "pubsub#access_model", "whitelist", PUBSUB_OK }, { "pubsub#access_model", "white", PUBSUB_BAD_ACCESS },
+		{ "pubsub#access_model", "", PUBSUB_BAD_ACCESS }, { "pubsub#access_model", "open|presence", PUBSUB_BAD_ACCESS },
 		{ "pubsub#send_last_published_item", "on_sub_and_presence", PUBSUB_OK },
 		{ "pubsub#purge_offline", "0", PUBSUB_OK }, { "pubsub#purge_offline", "false", PUBSUB_OK },
 		{ "pubsub#purge_offline", "1", PUBSUB_BAD_VALUE },
@@ -118,7 +118,7 @@ START_TEST(values_have_their_notation)
 	struct pubsub_config cfg;
 
 	for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
-		pubsub_config_default(&cfg, NULL);
+		pubsub_config_default(&cfg, false, NULL);
 		ck_assert_msg(set(&cfg, values[i].var, values[i].value) == values[i].rc, "%s=%s", values[i].var,
 			values[i].value);
 		pubsub_config_clear(&cfg);
@@ -133,7 +133,7 @@ START_TEST(long_texts_are_refused)
 
 	memset(text, 'a', sizeof text - 1);
 	text[sizeof text - 1] = '\0';
-	pubsub_config_default(&cfg, NULL);
+	pubsub_config_default(&cfg, false, NULL);
 	ck_assert_int_eq(set(&cfg, "pubsub#title", text), PUBSUB_BAD_VALUE);
 	text[512] = '\0';
 	ck_assert_int_eq(set(&cfg, "pubsub#title", text), PUBSUB_OK);
@@ -145,7 +145,7 @@ START_TEST(precondition_is_met_by_the_same_value_alone)
 {
 	struct pubsub_config cfg;
 
-	pubsub_config_default(&cfg, "urn:xmpp:bookmarks:1");
+	pubsub_config_default(&cfg, false, "urn:xmpp:bookmarks:1");
 	ck_assert_int_eq(meets(&cfg, "pubsub#access_model", "whitelist"), PUBSUB_OK);
 	ck_assert_int_eq(meets(&cfg, "pubsub#access_model", "open"), PUBSUB_NOT_MET);
 	ck_assert_int_eq(meets(&cfg, "pubsub#persist_items", "true"), PUBSUB_OK);
@@ -163,14 +163,14 @@ START_TEST(configuration_survives_its_json)
 {
 	struct pubsub_config cfg, back;
 
-	pubsub_config_default(&cfg, NULL);
+	pubsub_config_default(&cfg, false, NULL);
 	ck_assert_int_eq(set(&cfg, "pubsub#description", "a \"word\"\n<b/>"), PUBSUB_OK);
 	ck_assert_int_eq(set(&cfg, "pubsub#item_expire", "3600"), PUBSUB_OK);
 	ck_assert_int_eq(set(&cfg, "pubsub#access_model", "roster"), PUBSUB_OK);
 	ck_assert_int_eq(pubsub_config_set(&cfg, &call, form("pubsub#roster_groups_allowed", "a", "b"), &limits), PUBSUB_OK);
 	char *json = pubsub_config_json(&cfg);
 
-	pubsub_config_default(&back, NULL);
+	pubsub_config_default(&back, false, NULL);
 	ck_assert(pubsub_config_parse(&back, json));
 	ck_assert_str_eq(back.description, cfg.description);
 	ck_assert_str_eq(back.groups, "a\nb");
@@ -180,7 +180,7 @@ START_TEST(configuration_survives_its_json)
 	free(json);
 	pubsub_config_clear(&cfg);
 	pubsub_config_clear(&back);
-	pubsub_config_default(&back, NULL);
+	pubsub_config_default(&back, false, NULL);
 	ck_assert(!pubsub_config_parse(&back, "{\"access_model\":\"nobody\"}"));
 	ck_assert(!pubsub_config_parse(&back, "[]"));
 	ck_assert(!pubsub_config_parse(&back, "{"));
