@@ -4,6 +4,7 @@
 #include <string.h>
 #include "server/archive.h"
 #include "server/module_load.h"
+#include "server/origin.h"
 #include "server/registry.h"
 #include "server/route.h"
 #include "server/session.h"
@@ -130,6 +131,7 @@ void account_unload(struct account *a)
 	roster_clear(&a->roster);
 	timer_cancel(&a->again);
 	offline_unload(a);
+	origin_unload(a);
 	hidden_free(a);
 	jid_unref(&a->jid);
 	free(a);

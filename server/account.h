@@ -35,6 +35,7 @@ struct account {
 	bool pulling;                    /* they are on their way to one: what comes now waits behind them */
 	bool offline_more;               /* one was stored since they were last read */
 	struct pull *pull;
+	struct origins *origins;         /* what it sent lately (origin.h); made by its first message */
 	int64_t newest_shown;            /* in the archive, of what was archived since it is in memory; 0: nothing */
 	int64_t last_logout_us;
 	char *last_status;

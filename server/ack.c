@@ -16,6 +16,8 @@ struct ack {
 	struct ack *older, *newer;       /* of the session; on home only */
 	struct sterna_session *session;  /* a reference; touched on home only */
 	uint32_t h;
+	void (*settled)(void *arg, bool taken);  /* on home only */
+	void *settled_arg;
 	int64_t sid;
 };
 
@@ -57,6 +59,8 @@ static void complete(struct ack *a)
 		a->newer->older = a->older;
 	else
 		a->session->newest_ack = a->older;
+	if (a->settled != NULL)
+		a->settled(a->settled_arg, !atomic_load(&a->failed) && !atomic_load(&a->unwritten));
 	sm_committed(a->session, a->h, !atomic_load(&a->failed), a->tagged && !atomic_load(&a->unwritten));
 	session_unref(&a->session);
 	free(a);
@@ -103,4 +107,10 @@ void ack_unwritten(struct ack *a)
 {
 	if (a != NULL)
 		atomic_store(&a->unwritten, true);
+}
+
+void ack_when_settled(struct ack *a, void (*fn)(void *arg, bool taken), void *arg)
+{
+	a->settled = fn;
+	a->settled_arg = arg;
 }

@@ -26,4 +26,8 @@ void ack_tagged(struct ack *a);                /**< a row with its number is in 
 /** That batch was refused: nothing is written. NULL does nothing. */
 void ack_unwritten(struct ack *a);
 
+/** fn is told when its completion runs, on the sender's owner: taken: nothing was refused, and all is known. One at a
+ *  time; NULL: nobody is told. */
+void ack_when_settled(struct ack *a, void (*fn)(void *arg, bool taken), void *arg);
+
 #endif

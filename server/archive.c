@@ -121,8 +121,10 @@ static void carry(struct sterna_call *c)
 
 void archive_untag_carried(struct stanza *st)
 {
-	if (st->carried != NULL)
-		st->carried->tags_len = 0;
+	if (st->carried == NULL)
+		return;
+	st->carried->tags_len = 0;
+	st->carried->origin = NULL;
 }
 
 void archive_take_carried(struct sterna_call *c)

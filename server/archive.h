@@ -18,7 +18,8 @@ int64_t archive_id(struct sterna_call *c);
 /** At the end of the sender's side: the row of what c->account sent, if it is to be archived. It travels with the
  *  stanza, so that both rows commit together or not at all: then a row's i-tag tells that all is stored. */
 void archive_sent(struct sterna_call *c);
-/** The stanza was refused: the row that it carries does not tell, after a crash, that it was taken. */
+/** The stanza was refused: the row that it carries does not tell, after a crash or to a new session (origin.h), that it
+ *  was taken. */
 void archive_untag_carried(struct stanza *st);
 /** Where the stanza's way ends, whatever became of it: the row that it carries joins c's batch. */
 void archive_take_carried(struct sterna_call *c);

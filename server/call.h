@@ -68,6 +68,7 @@ struct sterna_call {
 	bool impatient;                      /* account_when: is to hear at once that the database is away */
 	struct jid *send_to;                 /* TO_SESSION: in place of the stanza's own 'to' */
 	int plan;                            /* of a message: enum deliver_plan */
+	void (*checked)(struct sterna_call *c, bool repeated);     /* origin_check()'s, while it waits */
 	bool left;                           /* the stanza has gone on to its recipient's owner */
 };
 

@@ -38,6 +38,7 @@ server_libsterna_la_SOURCES = \
 	server/fast.c server/fast.h \
 	server/http.c server/http.h \
 	server/idna.c \
+	server/ids.c server/ids.h \
 	server/jid.c server/jid.h \
 	server/lane.c server/lane.h \
 	server/listener.c server/listener.h \
@@ -57,6 +58,7 @@ server_libsterna_la_SOURCES = \
 	server/option.c server/option.h \
 	server/option_manual.c \
 	server/option_value.c server/option_value.h \
+	server/origin.c server/origin.h \
 	server/pie.h \
 	server/pie_export.c \
 	server/pie_import.c \

@@ -16,6 +16,7 @@
 #include "server/component.h"
 #include "server/deliver.h"
 #include "server/lane.h"
+#include "server/origin.h"
 #include "server/presence.h"
 #include "server/registry.h"
 #include "server/s2s.h"
@@ -40,10 +41,9 @@ void route_error(struct worker *w, struct stanza *st, enum sterna_condition cond
 /* An error is not stored. So a row must not tell after a crash that the stanza was taken: it is asked for again. */
 static void not_taken(struct sterna_call *c)
 {
-	if (c->side != SIDE_IN || c->stanza->carried == NULL)
-		return;
-	archive_untag_carried(c->stanza);
 	ack_unwritten(c->ack);
+	if (c->side == SIDE_IN)
+		archive_untag_carried(c->stanza);
 }
 
 void route_refuse(struct sterna_call *c, enum sterna_condition condition, const char *text)
@@ -176,6 +176,14 @@ static void out_end(struct sterna_call *c, enum sterna_verdict v)
 		leave(c);
 }
 
+static void checked(struct sterna_call *c, bool repeated)
+{
+	if (repeated)
+		out_end(c, STERNA_DONE);
+	else
+		call_run_hooks(c, STERNA_OUT_POLICY, STERNA_OUT_COPY, out_end);
+}
+
 void route_from_session(struct sterna_session *s, struct stanza **st, struct ack *ack)
 {
 	struct worker *w = s->account->worker;
@@ -198,7 +206,7 @@ void route_from_session(struct sterna_session *s, struct stanza **st, struct ack
 	/* RFC 6121 §5.1: a message, and RFC 6120 §10.3: an IQ without 'to' is for the own account. */
 	if (c->stanza->to == NULL && c->stanza->kind != STERNA_PRESENCE)
 		c->stanza->to = jid_to_bare(s->jid);
-	call_run_hooks(c, STERNA_OUT_POLICY, STERNA_OUT_COPY, out_end);
+	origin_check(c, checked);
 }
 
 /* --- hop --- */
@@ -247,6 +255,10 @@ static void to_elsewhere(struct worker *w, struct stanza **st, struct ack *ack, 
 	ack_hold(ack);
 	c->ack = ack;
 	c->side = SIDE_IN;
+	if (h == NULL) { /* it comes back with an error: sent once more, it is a message like any other */
+		archive_untag_carried(c->stanza);
+		ack_unwritten(ack);
+	}
 	archive_take_carried(c);
 	call_observe(c);
 	c->left = h != NULL;

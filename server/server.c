@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 #include "server/account.h"
+#include "server/ids.h"
 #include "server/net.h"
 #include "server/registry.h"
 #include "server/register_iq.h"
@@ -25,22 +26,6 @@ struct worker *server_owner(const struct server *s, const struct jid *j)
 struct host *server_host(const struct server *s, const char *domain)
 {
 	return map_get(&s->hosts, domain);
-}
-
-int64_t worker_next_id(struct worker *w)
-{
-	/* Milliseconds in the upper 44 bits; below, the worker (6 bits) and a count (14 bits): no two are equal,
-	 * and each worker's grow, also when the clock goes back. */
-	const uint64_t ms = (uint64_t)(loop_wall_us(w->loop) / 1000);
-	uint64_t id = ms << 20 | (uint64_t)(w->index & 63) << 14;
-
-	if (id <= w->last_id) {
-		id = w->last_id + 1;
-		if ((id >> 14 & 63) != (w->index & 63)) /* the count is full: on to the next millisecond */
-			id = ((w->last_id >> 20) + 1) << 20 | (uint64_t)(w->index & 63) << 14;
-	}
-	w->last_id = id;
-	return (int64_t)id;
 }
 
 uint64_t worker_trace(struct worker *w)
@@ -142,58 +127,6 @@ static void on_secret(void *arg, enum sterna_result rc, const struct db_rows *ro
 		memcpy(s->secret, value, len);
 }
 
-/* --- the clock must not go back over a restart: ids of the archive would be given once more --- */
-
-static const struct db_stmt clock_put = {
-	.name = "clock_put", .params = "t",
-	.sql = "INSERT INTO kv (ns, key, value) VALUES ('server', 'clock', $1) "
-	       "ON CONFLICT (ns, key) DO UPDATE SET value = excluded.value",
-	.pg = "INSERT INTO kv (ns, key, value) VALUES ('server', 'clock', convert_to($1, 'UTF8')) "
-	      "ON CONFLICT (ns, key) DO UPDATE SET value = excluded.value",
-};
-
-enum { CLOCK_SWEEPS = 5, CLOCK_SLACK_MS = 30000 };
-
-/* Every few seconds, by one worker: the newest id that anyone has given is not far above. */
-static void note_clock(struct worker *w)
-{
-	char text[24];
-	struct db_batch *b;
-
-	if (w->index != 0 || ++w->sweeps % CLOCK_SWEEPS != 1 || !db_is_up(w->db))
-		return;
-	snprintf(text, sizeof text, "%lld", (long long)(loop_wall_us(w->loop) / 1000));
-	b = db_batch_new(w->db);
-	const struct db_value v = db_text(text);
-
-	db_batch_add(b, &clock_put, &v);
-	db_batch_commit(&b, NULL, NULL);
-}
-
-static void on_clock(void *arg, enum sterna_result rc, const struct db_rows *rows)
-{
-	struct server *s = arg;
-	const char *text = rc == STERNA_OK && db_rows_count(rows) > 0 ? db_str(rows, 0, 0, NULL) : NULL;
-	const int64_t now_ms = loop_wall_us(s->workers[0]->loop) / 1000, noted_ms = text != NULL ? strtoll(text, NULL, 10) : 0;
-
-	if (noted_ms <= now_ms)
-		return;
-	log_warning("server", "the clock is behind what it was; ids of the archive go on from there", "behind_ms",
-		LOG_INT(noted_ms - now_ms));
-	for (unsigned i = 0; i < s->worker_count; i++)
-		s->workers[i]->last_id = (uint64_t)(noted_ms + CLOCK_SLACK_MS) << 20;
-}
-
-static enum sterna_result load_clock(struct server *s)
-{
-	static const struct db_stmt get = {
-		.name = "clock_get", .params = "", .columns = "b",
-		.sql = "SELECT value FROM kv WHERE ns = 'server' AND key = 'clock'",
-	};
-
-	return db_exec_now(s->db, &get, NULL, on_clock, s);
-}
-
 static enum sterna_result load_secret(struct server *s)
 {
 	static const struct db_stmt put = {
@@ -231,7 +164,7 @@ static void on_sweep(struct timer *t, void *arg)
 	account_trim(w);
 	s2s_sweep(w);
 	worker_measure(w);
-	note_clock(w);
+	ids_sweep(w);
 	timer_set(t, SWEEP_US);
 }
 
@@ -466,7 +399,7 @@ enum sterna_result server_new(const struct server_parts *parts, struct server **
 	if (rc == STERNA_OK)
 		rc = load_secret(s);
 	if (rc == STERNA_OK)
-		rc = load_clock(s);
+		rc = ids_load(s);
 	if (rc == STERNA_OK)
 		rc = module_load_static(s, &sterna_module_roster);
 	if (rc == STERNA_OK)

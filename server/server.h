@@ -57,6 +57,8 @@ struct server {
 	const struct s2s_ways *ways;             /* to other servers (dial.h); NULL: there are none */
 	unsigned char secret[32];                /* for SCRAM answers to unknown users; same over restarts */
 	int64_t started_us;
+	_Atomic(int64_t) clock_noted_ms;         /* the time that is stored (ids.h) … */
+	_Atomic(int64_t) clock_ahead_ms;         /* … and how far it was ahead of the monotonic clock then */
 	atomic_ulong sessions, streams;          /* now */
 	bool running;                            /* the workers' threads run */
 	atomic_bool draining;                    /* no new connections, streams are being closed */
@@ -93,6 +95,7 @@ struct worker {
 	size_t waiting;                          /* of those, for accounts that are being loaded */
 	struct sterna_call *free_calls;
 	unsigned sweeps;
+	bool noting;                             /* the time is being stored (ids.c) */
 	bool stopping, congested;                /* congested: another worker's mailbox is over its limit */
 	uint64_t turn_us[2], turn_window_us;     /* longest turns of this window and the one before it */
 	_Atomic(uint64_t) alive_us;              /* last sweep, monotonic; 0: not begun */

@@ -15,6 +15,7 @@ tests_sim_sim_SOURCES = \
 	tests/sim/sim.c \
 	tests/sim/sim_client.c \
 	tests/sim/sim_client.h \
+	tests/sim/sim_cover.c \
 	tests/sim/sim_wait.c \
 	xep/jid_list.c \
 	xep/xep0280_carbons.c \

@@ -1,13 +1,17 @@
 /* sim.c - scenarios from seeds: clients that talk, connections that break, a database that goes away, a server
  * that is killed; and at the end everything promised must have come true.
  *
- *     sim [--seeds N] [--seed S] [--steps N] [--verbose] [--waits]
+ *     sim [--seed S] [--seeds N] [--steps N] [--jobs N] [--verbose] [--waits] [--flaky] [--cover]
  *
+ * --seeds from --seed (1) on, in so many processes; --cover: which states and transitions were reached, with their counts.
+ * --flaky: now and then the database refuses something, or does not say whether it was written.
  * --waits adds a module whose hooks wait for reads (in even seeds). A seed that fails is printed; --seed repeats it exactly, --verbose says what happened. */
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 #include "tests/sim/sim_client.h"
 
 extern const struct sterna_module sterna_module_mam, sterna_module_stanza_id, sterna_module_hints, sterna_module_carbons,
@@ -23,7 +27,13 @@ static const char config[] =
 	"hosts: { sim.example: {} }\n"
 	"limits: { sm_resume_time: 60s }\n";
 
-enum { QUIET_STEPS = 60000 };
+enum { QUIET_STEPS = 60000, JOBS_MAX = 64 };
+
+struct plan {
+	unsigned long first, count;
+	unsigned steps, jobs;
+	bool verbose, waits, flaky, cover;
+};
 
 /* --- steps --- */
 
@@ -58,7 +68,7 @@ static void step_faults(struct sim_world *w)
 	struct sim *s = &w->sim;
 	struct sim_client *c = &w->clients[sim_below(s, w->client_count)];
 
-	switch (sim_below(s, 12)) {
+	switch (sim_below(s, 14)) {
 	case 0: case 1: case 2:
 		client_cut(c, sim_chance(s, 70) ? 0 : sim_below(s, 90) * 1000000u, sim_chance(s, 70));
 		break;
@@ -82,6 +92,16 @@ static void step_faults(struct sim_world *w)
 			sim_stop(s);
 		}
 		break;
+	case 12:
+		if (s->server != NULL)
+			sim_db_set_full(s, true);
+		break;
+	case 13: { /* the clock is set: an hour or a day, forward or back */
+		static const int64_t jumps[] = { 3600, -3600, 86400, -86400, 1, -1 };
+
+		s->wall_us += jumps[sim_below(s, 6)] * INT64_C(1000000);
+		break;
+	}
 	case 8:
 		s->now_us += sim_below(s, 70) * 1000000u;
 		break;
@@ -119,6 +139,15 @@ static void step_client(struct sim_world *w)
 	}
 }
 
+/* While the database is away a message goes on unasked when it has waited for a while (origin.h). */
+static void mark_unasked(struct sim_world *w)
+{
+	for (unsigned i = 0; i < w->client_count; i++)
+		for (size_t n = 0; n < w->clients[i].queued; n++)
+			if (w->clients[i].queue[n] >= 0)
+				w->messages[w->clients[i].queue[n]].unasked = true;
+}
+
 static void step(struct sim_world *w)
 {
 	struct sim *s = &w->sim;
@@ -135,6 +164,8 @@ static void step(struct sim_world *w)
 		sim_db_step(s, sim_below(s, s->worker_count));
 		if (s->db_down && (w->quiet || sim_chance(s, 5)))
 			sim_db_set_down(s, false);
+		else if (s->db_full && (w->quiet || sim_chance(s, 5)))
+			sim_db_set_full(s, false);
 	}
 	if (what >= 600 && what < 850)
 		client_read(&w->clients[sim_below(s, w->client_count)], 1 + sim_below(s, 600));
@@ -144,6 +175,9 @@ static void step(struct sim_world *w)
 		s->now_us += sim_below(s, 20000);
 	else if (what >= 990 && !w->quiet && sim_chance(s, 70))
 		step_faults(w);
+	if (s->server != NULL && (s->db_down || s->db_full))
+		mark_unasked(w);
+	cover_step(w);
 }
 
 /* --- the end of it --- */
@@ -174,8 +208,11 @@ static void run_to_the_end(struct sim_world *w)
 	unsigned calm = 0;
 
 	w->quiet = true;
-	if (s->server != NULL)
+	s->db_flaky = false;
+	if (s->server != NULL) {
+		sim_db_set_full(s, false);
 		sim_db_set_down(s, false);
+	}
 	for (unsigned i = 0; i < QUIET_STEPS && calm < 400 && w->fault[0] == '\0'; i++) {
 		step(w);
 		if (i % 50 == 0)
@@ -200,15 +237,45 @@ static void check_ledger(struct sim_world *w)
 	}
 }
 
-static bool run(uint64_t seed, unsigned steps, bool verbose, bool waits)
+/* What each archive has of each message: of what was promised both sides' rows, and of nothing two. */
+static void check_archive(struct sim_world *w)
+{
+	unsigned char *rows = xalloc((size_t)w->message_count * 2 + 1);
+	sqlite3_stmt *q = NULL;
+
+	if (sqlite3_prepare_v2(w->sim.store, "SELECT owner, origin_id FROM archive WHERE (flags & 1) <> 0 AND origin_id IS "
+		"NOT NULL", -1, &q, NULL) != SQLITE_OK)
+		abort();
+	while (sqlite3_step(q) == SQLITE_ROW) {
+		const char *owner = (const char *)sqlite3_column_text(q, 0), *id = (const char *)sqlite3_column_text(q, 1);
+		const unsigned n = (unsigned)strtoul(id + 1, NULL, 10);
+
+		if (n < w->message_count)
+			rows[n * 2 + (strcmp(owner, w->clients[w->messages[n].to].account) == 0)]++;
+	}
+	sqlite3_finalize(q);
+	for (unsigned n = 0; n < w->message_count; n++) {
+		const struct sim_message *m = &w->messages[n];
+		const unsigned sent = rows[n * 2], received = rows[n * 2 + 1];
+
+		if (m->acked && !m->refused && (received == 0 || (sent == 0 && m->from != m->to)))
+			world_fault(w, "message %u was acknowledged; in the archives: sender's %u, recipient's %u", n, sent, received);
+		if ((sent > 1 || received > 1) && !m->unasked)
+			world_fault(w, "message %u is archived twice: sender's %u, recipient's %u", n, sent, received);
+	}
+	free(rows);
+}
+
+static bool run(const struct plan *p, uint64_t seed)
 {
 	struct sim_world *w = xalloc(sizeof *w);
 	struct sim *s = &w->sim;
 
-	w->verbose = verbose;
+	w->verbose = p->verbose;
 	sim_init(s, seed, config, 1 + (unsigned)(seed % 3));
 	w->stanza_ids = seed % 2 == 0;
-	s->modules = !w->stanza_ids ? without : waits ? with_waits : with_archive;
+	s->db_flaky = p->flaky;
+	s->modules = !w->stanza_ids ? without : p->waits ? with_waits : with_archive;
 	w->client_count = 3 + sim_below(s, 4);
 	for (unsigned i = 0; i < w->client_count; i++) {
 		char account[40];
@@ -217,16 +284,18 @@ static bool run(uint64_t seed, unsigned steps, bool verbose, bool waits)
 		client_init(w, i, account);
 	}
 	sim_start(s);
-	for (unsigned i = 0; i < steps && w->fault[0] == '\0'; i++)
+	for (unsigned i = 0; i < p->steps && w->fault[0] == '\0'; i++)
 		step(w);
 	run_to_the_end(w);
 	if (w->fault[0] == '\0')
 		check_ledger(w);
+	if (w->fault[0] == '\0' && w->stanza_ids)
+		check_archive(w);
 	const bool ok = w->fault[0] == '\0';
 
 	if (!ok)
 		printf("seed %llu: %s\n", (unsigned long long)seed, w->fault);
-	else if (verbose)
+	else if (p->verbose)
 		printf("%u messages, %u sessions, %u resumed, %u kills\n", w->message_count, w->bound, w->resumed, w->kills);
 	for (unsigned i = 0; i < w->client_count; i++)
 		client_clear(&w->clients[i]);
@@ -241,46 +310,120 @@ static void no_log(void *arg, const char *line, size_t len)
 		fwrite(line, 1, len, stdout);
 }
 
-int main(int argc, char **argv)
+/* Every jobs-th seed of the range, from the job's own on. */
+static void run_job(const struct plan *p, unsigned job, unsigned long counts[2])
+{
+	for (unsigned long i = job; i < p->count; i += p->jobs)
+		counts[run(p, p->first + i) ? 0 : 1]++;
+}
+
+/* In a process of its own. @return the end of a pipe that tells what became of it */
+static int fork_job(const struct plan *p, unsigned job)
+{
+	unsigned long counts[2] = { 0, 0 };
+	int fds[2];
+
+	if (pipe(fds) != 0)
+		abort();
+	const pid_t pid = fork();
+
+	if (pid < 0)
+		abort();
+	if (pid > 0) {
+		close(fds[1]);
+		return fds[0];
+	}
+	close(fds[0]);
+	run_job(p, job, counts);
+	if (write(fds[1], counts, sizeof counts) != (ssize_t)sizeof counts)
+		abort();
+	cover_write(fds[1]);
+	exit(0);
+}
+
+static void run_all(const struct plan *p, unsigned long counts[2])
+{
+	int fds[JOBS_MAX];
+
+	if (p->jobs == 1) {
+		run_job(p, 0, counts);
+		return;
+	}
+	for (unsigned job = 0; job < p->jobs; job++)
+		fds[job] = fork_job(p, job);
+	for (unsigned job = 0; job < p->jobs; job++) {
+		unsigned long part[2];
+		int status = 0;
+
+		if (read(fds[job], part, sizeof part) != (ssize_t)sizeof part || !cover_add(fds[job])) {
+			printf("job %u died\n", job);
+			part[0] = 0;
+			part[1] = 1;
+		}
+		close(fds[job]);
+		if (wait(&status) > 0 && status != 0)
+			part[1]++;
+		counts[0] += part[0];
+		counts[1] += part[1];
+	}
+}
+
+static bool read_options(int argc, char **argv, struct plan *p)
 {
 	static const struct option options[] = { { "seeds", 1, NULL, 'n' }, { "seed", 1, NULL, 's' }, { "steps", 1, NULL, 't' },
-		{ "verbose", 0, NULL, 'v' },
-		{ "waits", 0, NULL, 'w' }, { 0 } };
-	unsigned long first = 1, count = 200, passed = 0, failed = 0;
-	unsigned steps = 6000;
-	bool verbose = false, waits = false;
+		{ "jobs", 1, NULL, 'j' }, { "verbose", 0, NULL, 'v' }, { "waits", 0, NULL, 'w' }, { "flaky", 0, NULL, 'f' }, { "cover", 0, NULL, 'c' }, { 0 } };
+	bool counted = false;
 
 	for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+		const unsigned long n = optarg != NULL ? strtoul(optarg, NULL, 10) : 0;
+
 		switch (o) {
 		case 'n':
-			count = strtoul(optarg, NULL, 10);
+			p->count = n;
+			counted = true;
 			break;
 		case 's':
-			first = strtoul(optarg, NULL, 10);
-			count = 1;
+			p->first = n;
+			p->count = counted ? p->count : 1;
 			break;
 		case 't':
-			steps = (unsigned)strtoul(optarg, NULL, 10);
+			p->steps = (unsigned)n;
+			break;
+		case 'j':
+			p->jobs = n >= 1 && n <= JOBS_MAX ? (unsigned)n : 1;
 			break;
 		case 'w':
-			waits = true;
+			p->waits = true;
+			break;
+		case 'f':
+			p->flaky = true;
+			break;
+		case 'c':
+			p->cover = true;
 			break;
 		case 'v':
-			verbose = true;
+			p->verbose = true;
 			break;
 		default:
-			fprintf(stderr, "usage: sim [--seeds N] [--seed S] [--steps N] [--verbose] [--waits]\n");
-			return 2;
+			return false;
 		}
 	}
-	setvbuf(stdout, NULL, _IOLBF, 0);
-	log_set_sink(no_log, &verbose);
-	for (unsigned long i = 0; i < count; i++) {
-		if (run(first + i, steps, verbose, waits))
-			passed++;
-		else
-			failed++;
+	return true;
+}
+
+int main(int argc, char **argv)
+{
+	struct plan p = { .first = 1, .count = 200, .steps = 6000, .jobs = 1 };
+	unsigned long counts[2] = { 0, 0 };
+
+	if (!read_options(argc, argv, &p)) {
+		fprintf(stderr, "usage: sim [--seed S] [--seeds N] [--steps N] [--jobs N] [--verbose] [--waits] [--flaky] [--cover]\n");
+		return 2;
 	}
-	printf("%lu passed, %lu failed\n", passed, failed);
-	return failed == 0 ? 0 : 1;
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	log_set_sink(no_log, &p.verbose);
+	run_all(&p, counts);
+	cover_report(p.cover);
+	printf("%lu passed, %lu failed\n", counts[0], counts[1]);
+	return counts[1] == 0 ? 0 : 1;
 }

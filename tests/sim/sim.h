@@ -35,6 +35,8 @@ struct sim {
 	const struct sterna_module *const *modules; /* to load; NULL-terminated */
 	/* faults */
 	bool db_down;                    /* the database does not answer */
+	bool db_full;                    /* it answers, and takes no writes: no room on its disk */
+	bool db_flaky;                   /* now and then it refuses something, or nobody knows whether it was written */
 	bool db_dead;                    /* the process is being killed: nothing reaches the database any more */
 	struct sim_conn *conns;
 	void (*broken)(struct sim *s, const char *what); /* an expectation of the simulation's own does not hold */
@@ -70,6 +72,7 @@ struct sim_conn {
 	bool killed;                     /* the server's process was: it writes no more */
 	bool cut, client_gone;           /* the client is away; has let go of it */
 	uint64_t noticed_us;             /* when the server notices a cut */
+	uint8_t covered;                 /* sim_cover.c's */
 	char addr[64];                   /* what the client's certificate says */
 };
 /** A new connection to a worker; its stream believes TLS to be up, with a certificate for addr (NULL: none). */
@@ -88,6 +91,7 @@ extern const struct db_driver sim_db_driver;
 bool sim_db_step(struct sim *s, unsigned worker);
 bool sim_db_is_idle(const struct sim *s);
 void sim_db_set_down(struct sim *s, bool down);
+void sim_db_set_full(struct sim *s, bool full);
 
 /* --- servers (sim_server.c) --- */
 /** A database with the schema, and nothing in it. */

@@ -14,6 +14,7 @@ struct sim_message {
 	unsigned again_ok;               /* arrivals more that are not the server's fault */
 	bool acked;                      /* promised: by <a/>, <resumed/> or <failed/> */
 	bool refused;                    /* an error has come back */
+	bool unasked;                    /* sent while nobody could see whether it was stored before: perhaps archived twice */
 };
 
 struct sim_record {                      /* an arrival */
@@ -44,6 +45,7 @@ struct sim_client {
 	bool asked;                      /* <r/> is out */
 	struct sim_record records[SIM_RECORDS_MAX];
 	size_t record_count;
+	uint8_t covered;                 /* sim_cover.c's */
 	unsigned last_from[SIM_CLIENTS_MAX]; /* newest message from each sender, plus one */
 };
 
@@ -59,6 +61,7 @@ struct sim_world {
 	bool verbose;
 	bool stanza_ids;                 /* the server gives them */
 	char fault[400];                 /* the first expectation that did not hold */
+	uint8_t covered;
 	unsigned resumed, bound, lost_sessions, kills; /* what happened */
 };
 
@@ -79,5 +82,12 @@ void client_ack(struct sim_client *c);           /**< <a/> */
 void client_cut(struct sim_client *c, uint64_t noticed_after_us, bool lose);
 void client_close(struct sim_client *c);         /**< in order */
 bool client_is_settled(const struct sim_client *c);
+
+/* --- what was reached (sim_cover.c) --- */
+void cover_step(struct sim_world *w);
+/** Out of one process and into another: their sum is there. */
+void cover_write(int fd);
+bool cover_add(int fd);
+void cover_report(bool all);             /**< all: every transition with its count */
 
 #endif

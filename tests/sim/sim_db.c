@@ -93,8 +93,24 @@ static void script(struct sim_db *d, const char *sql)
 
 /* --- steps --- */
 
+/* What becomes of a job whose database is flaky. */
+enum fate { FATE_FINE, FATE_REFUSED, FATE_WRITTEN, FATE_UNWRITTEN };
+
+static enum fate fate_of(struct sim *s)
+{
+	const unsigned n = s->db_flaky ? sim_below(s, 1000) : 999;
+
+	return n < 4 ? FATE_REFUSED : n < 7 ? FATE_WRITTEN : n < 10 ? FATE_UNWRITTEN : FATE_FINE;
+}
+
 static void run_read(struct sim_db *d, struct db_job *j)
 {
+	const enum fate fate = fate_of(d->sim);
+
+	if (fate != FATE_FINE) {
+		db_job_finish(j, fate == FATE_REFUSED ? STERNA_EIO : STERNA_EUNAVAILABLE);
+		return;
+	}
 	j->rows = db_rows_new(j->first->stmt);
 	db_job_finish(j, exec(d, j->first, j->rows));
 }
@@ -112,6 +128,22 @@ static enum sterna_result run_batch(struct sim_db *d, const struct db_job *j)
 	return rc;
 }
 
+/* The outcome may be another than the one that is told. */
+static enum sterna_result run_fated(struct sim_db *d, const struct db_job *j)
+{
+	switch (fate_of(d->sim)) {
+	case FATE_REFUSED:
+		return STERNA_EIO;
+	case FATE_WRITTEN:
+		(void)!run_batch(d, j);
+		return STERNA_EUNCERTAIN;
+	case FATE_UNWRITTEN:
+		return STERNA_EUNCERTAIN;
+	default:
+		return run_batch(d, j);
+	}
+}
+
 static void run_group(struct sim_db *d, struct sim_client_db *c, unsigned most)
 {
 	struct db_job_list done;
@@ -121,7 +153,7 @@ static void run_group(struct sim_db *d, struct sim_client_db *c, unsigned most)
 	while (most-- > 0 && c->jobs.first != NULL && !c->jobs.first->read) {
 		struct db_job *j = db_jobs_take(&c->jobs);
 
-		j->rc = run_batch(d, j);
+		j->rc = run_fated(d, j);
 		db_jobs_add(&done, j);
 	}
 	script(d, "COMMIT");
@@ -160,6 +192,8 @@ bool sim_db_step(struct sim *s, unsigned worker)
 		return false;
 	if (s->db_down)
 		return give_up_read(s, c);
+	if (s->db_full && !c->jobs.first->read)
+		return give_up_read(s, c); /* reads behind them wait for them */
 	if (c->jobs.first->read)
 		run_read(d, db_jobs_take(&c->jobs));
 	else
@@ -186,6 +220,16 @@ void sim_db_set_down(struct sim *s, bool down)
 	for (unsigned i = 0; i < SIM_WORKERS_MAX; i++)
 		if (d->clients[i] != NULL)
 			db_client_state(d->clients[i]->client, !down);
+}
+
+void sim_db_set_full(struct sim *s, bool full)
+{
+	struct sim_db *d = s->db->impl;
+
+	s->db_full = full;
+	for (unsigned i = 0; i < SIM_WORKERS_MAX; i++)
+		if (d->clients[i] != NULL && !s->db_down)
+			db_client_state(d->clients[i]->client, !full);
 }
 
 /* --- the driver --- */
@@ -246,7 +290,7 @@ static void client_end(struct db_client *c, unsigned wait_ms)
 	struct sim_client_db *k = c->impl;
 
 	(void)wait_ms;
-	while (!d->sim->db_dead && !d->sim->db_down && k->jobs.first != NULL) {
+	while (!d->sim->db_dead && !d->sim->db_down && !d->sim->db_full && k->jobs.first != NULL) {
 		if (k->jobs.first->read)
 			run_read(d, db_jobs_take(&k->jobs));
 		else

@@ -53,7 +53,7 @@ void sim_start(struct sim *s)
 	struct server_parts parts = { .config = s->config, .loops = s->loops, .worker_count = s->worker_count };
 
 	s->now_us += 2000; /* a start takes time: ids have milliseconds in them */
-	s->db_dead = s->db_down = false;
+	s->db_dead = s->db_down = s->db_full = false;
 	open_db(s);
 	s->pool = work_pool_new_inline();
 	for (unsigned i = 0; i < s->worker_count; i++)
