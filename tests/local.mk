@@ -10,4 +10,5 @@ include tests/fuzz/local.mk
 include tests/bench/local.mk
 include tests/demo/local.mk
 include tests/integration/local.mk
+include tests/crash/local.mk
 EXTRA_DIST += tests/pg

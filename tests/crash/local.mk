@@ -1,0 +1,6 @@
+# The daemon under faults: run by ./check crash, see README.md there.
+EXTRA_DIST += \
+	tests/crash/README.md \
+	tests/crash/crash.py \
+	tests/crash/peer.py \
+	tests/crash/world.py
