@@ -4,14 +4,19 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include "server/modules.h"
 #include "server/registry.h"
 
 static enum ctl_exit config_check(struct ctl *c)
 {
 	const enum ctl_exit code = ctl_need_config(c);
+	struct config_error err = { 0 };
+	char text[1024];
 
 	if (code != CTL_OK)
 		return code;
+	if (modules_check(NULL, c->config, &err) != STERNA_OK)
+		return ctl_fail(CTL_CONFIG, "%s", config_error_text(&err, text, sizeof text));
 	if (c->json)
 		ctl_print(c, json_pack("{s:s, s:b}", "file", c->config_path, "ok", 1), NULL);
 	else
@@ -78,14 +83,10 @@ static void put_manual(struct buf *out)
 	buf_release(out);
 }
 
-static bool module_manual(const struct ctl *c, const char *name, struct buf *out)
+static void module_manual(const struct sterna_module *m, struct buf *out)
 {
 	char path[128];
-	void *handle = NULL;
-	const struct sterna_module *m = module_read(c->config, name, &handle);
 
-	if (m == NULL)
-		return false;
 	snprintf(path, sizeof path, "modules.%s", m->name);
 	buf_addf(out, "\n## %s: %s%s%s%s\n\n", m->name, m->summary != NULL ? m->summary : "",
 		m->spec != NULL ? " (" : "", m->spec != NULL ? m->spec : "", m->spec != NULL ? ")" : "");
@@ -93,26 +94,62 @@ static bool module_manual(const struct ctl *c, const char *name, struct buf *out
 		options_manual(out, m->options, path);
 	else
 		buf_puts(out, "No options.\n");
-	dlclose(handle);
-	return true;
+}
+
+/* Bounded by the depth of the tables. */
+static json_t *options_json(const struct sterna_option *table)
+{
+	json_t *all = json_array();
+
+	for (const struct sterna_option *o = table; o != NULL && o->name != NULL; o++) {
+		const bool required = o->fallback != NULL && strcmp(o->fallback, STERNA_REQUIRED) == 0;
+		json_t *one = json_pack("{s:s, s:s, s:s?, s:b, s:s?, s:s?}", "key", o->name, "type", option_type_text(o),
+			"default", required ? NULL : o->fallback, "required", required, "range", o->range, "meaning", o->help);
+
+		if (o->sub != NULL)
+			json_object_set_new(one, "options", options_json(o->sub));
+		json_array_append_new(all, one);
+	}
+	return all;
+}
+
+static void show_options(const struct ctl *c, const struct sterna_option *table, const struct sterna_module *m)
+{
+	struct buf out = BUF_INIT;
+
+	if (c->json) {
+		ctl_print(c, options_json(table), NULL);
+		return;
+	}
+	if (m != NULL)
+		module_manual(m, &out);
+	else
+		options_manual(&out, table, "");
+	put_manual(&out);
 }
 
 static enum ctl_exit options(struct ctl *c)
 {
-	struct buf out = BUF_INIT;
+	const struct sterna_module *m;
+	struct buf why = BUF_INIT;
+	enum ctl_exit code = CTL_OK;
+	void *handle;
 
 	if (c->arg_count == 0) {
-		options_manual(&out, config_options, "");
-	} else {
-		const enum ctl_exit code = ctl_need_config(c);
-
-		if (code != CTL_OK)
-			return code;
-		if (!module_manual(c, c->args[0], &out))
-			return ctl_fail(CTL_FAILED, "there is no module '%s'", c->args[0]);
+		show_options(c, config_options, NULL);
+		return CTL_OK;
 	}
-	put_manual(&out);
-	return CTL_OK;
+	code = ctl_need_config(c);
+	if (code != CTL_OK)
+		return code;
+	if (module_read(c->config, c->args[0], &m, &handle, &why) == STERNA_OK) {
+		show_options(c, m->options, m);
+		dlclose(handle);
+	} else {
+		code = ctl_fail(CTL_FAILED, "%s", buf_str(&why));
+	}
+	buf_release(&why);
+	return code;
 }
 
 struct names {
@@ -133,6 +170,21 @@ static int by_name(const void *a, const void *b)
 	return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
+static void add_module(const struct ctl *c, const char *name, struct buf *out)
+{
+	const struct sterna_module *m;
+	struct buf why = BUF_INIT;
+	void *handle;
+
+	if (module_read(c->config, name, &m, &handle, &why) == STERNA_OK) {
+		module_manual(m, out);
+		dlclose(handle);
+	} else {
+		log_warning("module", "is left out", "module", name, "error", buf_str(&why));
+	}
+	buf_release(&why);
+}
+
 static enum ctl_exit manual(struct ctl *c)
 {
 	struct names *all = xalloc(sizeof *all);
@@ -149,7 +201,7 @@ static enum ctl_exit manual(struct ctl *c)
 	}
 	for (size_t i = 0; i < all->count; i++) {
 		if (i == 0 || strcmp(all->name[i], all->name[i - 1]) != 0)
-			(void)module_manual(c, all->name[i], &out);
+			add_module(c, all->name[i], &out);
 		if (i > 0)
 			free(all->name[i - 1]);
 	}

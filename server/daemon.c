@@ -118,6 +118,8 @@ int daemon_open(const char *path, struct daemon *d)
 		fprintf(stderr, "sternad: cannot open the log %s\n", d->config->log.file);
 		return EXIT_CONFIG;
 	}
+	if (modules_check(NULL, d->config, &err) != STERNA_OK)
+		return config_mistake(&err);
 	if (!is_sound(d->config))
 		return EXIT_CONFIG;
 	rc = open_storage(&d->config->storage, &d->db);
@@ -263,9 +265,9 @@ enum sterna_result daemon_reload(struct daemon *d, struct buf *said)
 		config_unref(&fresh);
 		return refuse(said, "this needs a restart", c.fixed);
 	}
-	if (modules_check(d->server, fresh, text, sizeof text) != STERNA_OK) {
+	if (modules_check(d->server, fresh, &err) != STERNA_OK) {
 		config_unref(&fresh);
-		return refuse(said, text, NULL);
+		return refuse(said, config_error_text(&err, text, sizeof text), NULL);
 	}
 	/* Certificates are read anew in any case: files change under the same names. */
 	if (net_check_tls(fresh) != STERNA_OK) {

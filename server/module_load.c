@@ -287,23 +287,36 @@ static const char *module_dirs(const struct config *c)
 	return dirs != NULL ? dirs : c->server.module_dir != NULL ? c->server.module_dir : STERNA_MODULE_DIR;
 }
 
-static char *find_module(const struct config *c, const char *name)
+struct names {
+	char *name[256];
+	size_t count;
+};
+
+static void collect(void *arg, const char *name)
 {
-	const char *dirs = module_dirs(c);
+	struct names *n = arg;
 
-	if (!name_ok(name)) {
-		log_error("module", "this is no name of a module", "module", name);
-		return NULL;
-	}
-	char *file = search(dirs, name);
+	if (n->count < sizeof n->name / sizeof *n->name)
+		n->name[n->count++] = xstrdup(name);
+}
 
-	if (file == NULL)
-		log_error("module", "there is no such module", "module", name, "folder", dirs);
-	return file;
+static void say_missing(const struct config *c, const char *name, struct buf *why)
+{
+	struct names all = { .count = 0 };
+
+	module_names(c, collect, &all);
+	const char *near = option_nearest(name, (const char *const *)all.name, all.count);
+
+	buf_addf(why, "there is no module '%.60s' in %s", name, module_dirs(c));
+	if (near != NULL)
+		buf_addf(why, "; did you mean '%s'?", near);
+	while (all.count > 0)
+		free(all.name[--all.count]);
 }
 
 /* The handle keeps the descriptor valid. */
-static const struct sterna_module *open_module(const char *file, const char *name, void **handle)
+static enum sterna_result open_module(const char *file, const char *name, const struct sterna_module **out,
+	void **handle, struct buf *why)
 {
 	char *symbol = xasprintf("sterna_module_%s", name);
 	const struct sterna_module *m = NULL;
@@ -311,24 +324,36 @@ static const struct sterna_module *open_module(const char *file, const char *nam
 	*handle = dlopen(file, RTLD_NOW | RTLD_LOCAL);
 	if (*handle != NULL)
 		m = dlsym(*handle, symbol);
-	if (m == NULL || m->name == NULL || strcmp(m->name, name) != 0) {
-		log_error("module", "cannot be used", "module", name, "file", file, "error", dlerror());
-		if (*handle != NULL)
-			dlclose(*handle);
-		*handle = NULL;
-		m = NULL;
-	}
 	free(symbol);
-	return m;
+	/* the ABI first: in another one the name may lie elsewhere */
+	if (m != NULL && m->abi != STERNA_ABI) {
+		buf_addf(why, "module '%s' was made for another version of the server; rebuild it (%s)", name, file);
+	} else if (m == NULL || m->name == NULL || strcmp(m->name, name) != 0) {
+		const char *error = m == NULL ? dlerror() : "its name is another";
+
+		buf_addf(why, "%s cannot be used as a module: %s", file, error != NULL ? error : "it has no descriptor");
+	} else {
+		*out = m;
+		return STERNA_OK;
+	}
+	if (*handle != NULL)
+		dlclose(*handle);
+	*handle = NULL;
+	return STERNA_EINVAL;
 }
 
-const struct sterna_module *module_read(const struct config *c, const char *name, void **handle)
+enum sterna_result module_read(const struct config *c, const char *name, const struct sterna_module **out,
+	void **handle, struct buf *why)
 {
-	char *file = find_module(c, name);
-	const struct sterna_module *m = file != NULL ? open_module(file, name, handle) : NULL;
+	char *file = name_ok(name) ? search(module_dirs(c), name) : NULL;
+	enum sterna_result rc = STERNA_ENOTFOUND;
 
+	if (file != NULL)
+		rc = open_module(file, name, out, handle, why);
+	else
+		say_missing(c, name, why);
 	free(file);
-	return m;
+	return rc;
 }
 
 void module_names(const struct config *c, void (*fn)(void *arg, const char *name), void *arg)
@@ -362,33 +387,36 @@ void module_names(const struct config *c, void (*fn)(void *arg, const char *name
 
 bool module_is_ready(const struct server *s, const char *name)
 {
-	void *handle = NULL;
-	char *file = find_module(s->config, name);
-	const struct sterna_module *m = file != NULL ? open_module(file, name, &handle) : NULL;
+	const struct sterna_module *m;
+	struct buf why = BUF_INIT;
+	void *handle;
 	bool ready = true;
 
-	for (const char *const *need = m != NULL ? m->needs : NULL; need != NULL && *need != NULL; need++)
-		ready &= module_find(s, *need) != NULL;
-	if (handle != NULL)
+	if (module_read(s->config, name, &m, &handle, &why) == STERNA_OK) {
+		for (const char *const *need = m->needs; need != NULL && *need != NULL; need++)
+			ready &= module_find(s, *need) != NULL;
 		dlclose(handle);
-	free(file);
+	}
+	buf_release(&why);
 	return ready;
 }
 
 enum sterna_result module_load(struct server *s, const char *name)
 {
-	void *handle = NULL;
+	const struct sterna_module *m;
+	struct buf why = BUF_INIT;
+	void *handle;
 
 	if (module_find(s, name) != NULL)
 		return STERNA_EEXISTS;
-	char *file = find_module(s->config, name);
+	enum sterna_result rc = module_read(s->config, name, &m, &handle, &why);
 
-	if (file == NULL)
-		return STERNA_ENOTFOUND;
-	const struct sterna_module *m = open_module(file, name, &handle);
-
-	free(file);
-	return m != NULL ? add(s, m, handle) : STERNA_EINVAL;
+	if (rc == STERNA_OK)
+		rc = add(s, m, handle);
+	else
+		log_error("module", "cannot be loaded", "module", name, "error", buf_str(&why));
+	buf_release(&why);
+	return rc;
 }
 
 enum sterna_result module_unload(struct server *s, const char *name, unsigned deadline_ms)

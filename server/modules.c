@@ -3,7 +3,9 @@
 #include <dlfcn.h>
 #include <stdlib.h>
 #include <string.h>
+#include "server/register_iq.h"
 #include "server/registry.h"
+#include "server/roster_iq.h"
 
 /* A newcomer's server: what today's clients expect. */
 static const char *const usual[] = { "disco", "caps", "ping", "version", "time", "last", "contact", "vcard", "private",
@@ -137,39 +139,38 @@ static enum sterna_result check_one(const struct config *c, const struct sterna_
 /* One that is not loaded yet. */
 static enum sterna_result check_new(const struct config *c, const char *name, struct config_error *err)
 {
-	void *handle = NULL;
-	const struct sterna_module *m = module_read(c, name, &handle);
 	const struct config_node *n = config_child(c->modules, name);
-	enum sterna_result rc;
+	const struct sterna_module *m;
+	struct buf why = BUF_INIT;
+	void *handle;
+	enum sterna_result rc = module_read(c, name, &m, &handle, &why);
 
-	if (m != NULL && m->abi == STERNA_ABI)
+	if (rc == STERNA_OK) {
 		rc = check_one(c, m, err);
-	else
-		rc = config_fail(err, n != NULL ? n : c->root, true, "module '%.60s' cannot be loaded%s", name,
-			m != NULL ? ": it was made for another version" : "; the log says why");
-	if (handle != NULL)
 		dlclose(handle);
+	} else {
+		rc = config_fail(err, n != NULL ? n : c->root, true, "%s", buf_str(&why));
+	}
+	buf_release(&why);
 	return rc;
 }
 
-enum sterna_result modules_check(const struct server *s, const struct config *c, char *text, size_t size)
+enum sterna_result modules_check(const struct server *s, const struct config *c, struct config_error *err)
 {
-	struct config_error err = { 0 };
 	enum sterna_result rc = STERNA_OK;
 	size_t count;
 	const char **names = wanted_names(c, &count);
 
 	for (size_t i = 0; rc == STERNA_OK && i < count; i++) {
-		const struct module_slot *slot = module_find(s, names[i]);
+		const struct module_slot *slot = s != NULL ? module_find(s, names[i]) : NULL;
 
-		rc = slot != NULL ? check_one(c, slot->m, &err) : check_new(c, names[i], &err);
+		rc = slot != NULL ? check_one(c, slot->m, err) : check_new(c, names[i], err);
 	}
-	for (size_t i = 0; rc == STERNA_OK && i < s->registry->module_count; i++)
-		if (is_static(s->registry->modules[i]->m->name))
-			rc = check_one(c, s->registry->modules[i]->m, &err);
+	if (rc == STERNA_OK)
+		rc = check_one(c, &sterna_module_roster, err);
+	if (rc == STERNA_OK)
+		rc = check_one(c, &sterna_module_register, err);
 	free(names);
-	if (rc != STERNA_OK)
-		config_error_text(&err, text, size);
 	return rc;
 }
 

@@ -105,6 +105,9 @@ const char *options_check_table(const struct sterna_option *table, char *text, s
 /** Reference text in Markdown: a table of the keys under path (may be ""), then one for each section within. */
 void options_manual(struct buf *out, const struct sterna_option *table, const char *path);
 
+/** What kind of value it takes, in the manual's words. */
+const char *option_type_text(const struct sterna_option *o);
+
 /** Nearest of the candidates by edit distance, NULL if none is near. */
 const char *option_nearest(const char *word, const char *const *candidates, size_t count);
 

@@ -5,7 +5,7 @@
 #include "server/option.h"
 #include "server/option_value.h"
 
-static const char *type_text(const struct sterna_option *o)
+const char *option_type_text(const struct sterna_option *o)
 {
 	static const char *const words[] = {
 		[STERNA_TYPE_BOOL] = "true or false", [STERNA_TYPE_INT] = "number", [STERNA_TYPE_UNSIGNED] = "number",
@@ -48,7 +48,7 @@ static void choices(struct buf *out, const char *range)
 
 static void row(struct buf *out, const struct sterna_option *o)
 {
-	buf_addf(out, "| `%s` | %s", o->name, type_text(o));
+	buf_addf(out, "| `%s` | %s", o->name, option_type_text(o));
 	if (option_has_choices(o->range)) {
 		buf_lit(out, ": ");
 		choices(out, o->range);

@@ -86,8 +86,11 @@ enum sterna_result module_load_static(struct server *s, const struct sterna_modu
 enum sterna_result module_unload(struct server *s, const char *name, unsigned deadline_ms) STERNA_CHECKED;
 /** Its options anew, from the server's configuration. */
 enum sterna_result module_reconfigure(struct server *s, struct module_slot *slot) STERNA_CHECKED;
-/** For tools: a module's tables, without loading it into a server; dlclose(*handle) when done. NULL: logged. */
-const struct sterna_module *module_read(const struct config *c, const char *name, void **handle);
+/** A module's tables, without loading it into a server; dlclose(*handle) when done with them.
+ *  @param[out] why what is wrong and what may have been meant, added to it unless the result is STERNA_OK
+ *  @return STERNA_ENOTFOUND no such file; STERNA_EINVAL no module, or one of another ABI */
+enum sterna_result module_read(const struct config *c, const char *name, const struct sterna_module **out,
+	void **handle, struct buf *why) STERNA_CHECKED;
 /** The modules that lie in the folders, loaded or not; in no order. */
 void module_names(const struct config *c, void (*fn)(void *arg, const char *name), void *arg);
 struct module_slot *module_find(const struct server *s, const char *name);

@@ -265,14 +265,21 @@ def test_migrations_that_are_not_there(t):
 def test_module_that_does_not_exist(t):
     """A module that does not exist is named, with its place in the file"""
     with Trial(options={'modules.teleport': {}}) as trial:
-        trial.refused(CONFIG, 'teleport', lines=2)
+        trial.refused(CONFIG, 'sterna.yaml:', "'teleport'")
+        check(not (trial.server.home / 'sterna.db').exists(), 'a database was made')
+    with Trial(options={'modules.mem': {}}) as trial:
+        trial.refused(CONFIG, 'sterna.yaml:', "'mem'", "did you mean 'mam'?")
 
 
 @accounts()
 def test_option_of_a_module(t):
     """An unknown option of a module has its place and the nearest name"""
-    with Trial(options={'modules.mam': {'page_maxx': 7}}) as trial:
-        trial.refused(CONFIG, 'sterna.yaml:', 'page_maxx', lines=2)
+    with Trial(options={'modules.mam': {'pages': 7}}) as trial:
+        trial.refused(CONFIG, 'sterna.yaml:', "'pages'", "did you mean 'page'?")
+        check(not (trial.server.home / 'sterna.db').exists(), 'a database was made')
+        done = subprocess.run([str(sterna.program('sternactl')), '-c', str(trial.server.config_file), 'config', 'check'],
+                              capture_output=True, text=True)
+        check(done.returncode == CONFIG and "'pages'" in done.stderr, 'config check: %s' % done.stderr)
 
 
 @accounts()
@@ -283,7 +290,7 @@ def test_module_that_is_no_module(t):
         folder.mkdir()
         (folder / 'broken.so').write_text('no library\n')
         trial.text = re.sub(r"module_dir: '([^']*)'", r"module_dir: '\1:%s'" % folder, trial.text)
-        trial.refused(CONFIG, 'broken', lines=2)
+        trial.refused(CONFIG, 'sterna.yaml:', 'broken.so')
 
 
 @accounts()
