@@ -42,12 +42,21 @@ static enum ctl_exit done(struct ctl *c, const char *jid, const char *what)
 
 /* --- many --- */
 
+/* More mistakes than that are one mistake: they are only counted. */
+enum { WRONG_SHOWN = 20 };
+
+struct adding {
+	const char *file;
+	size_t wrong;
+};
+
 static void on_wrong(void *arg, unsigned line, const char *what)
 {
-	struct ctl *c = arg;
+	struct adding *a = arg;
 
 	ctl_progress_end();
-	fprintf(stderr, "%s:%u: %s\n", ctl_option(c, "from"), line, what);
+	if (a->wrong++ < WRONG_SHOWN)
+		fprintf(stderr, "%s:%u: %s\n", a->file, line, what);
 }
 
 static void on_progress(void *arg, size_t made, size_t total)
@@ -65,8 +74,9 @@ static void show_many(const json_t *r)
 static enum ctl_exit add_many(struct ctl *c, FILE *in)
 {
 	const char *threads = ctl_option(c, "threads"), *file = ctl_option(c, "from");
+	struct adding a = { .file = file };
 	struct user_bulk o = { .skip_existing = ctl_option(c, "skip-existing") != NULL, .wrong = on_wrong,
-		.progress = on_progress, .arg = c };
+		.progress = on_progress, .arg = &a };
 	struct user_bulk_result r;
 	char *end = NULL;
 
@@ -85,6 +95,8 @@ static enum ctl_exit add_many(struct ctl *c, FILE *in)
 			show_many);
 		return CTL_OK;
 	}
+	if (r.wrong > WRONG_SHOWN)
+		fprintf(stderr, "… and %zu more\n", r.wrong - WRONG_SHOWN);
 	if (r.wrong > 0)
 		return ctl_fail(CTL_FAILED, "%s: %zu mistakes; no account was created", file, r.wrong);
 	ctl_fail_result(rc, file);

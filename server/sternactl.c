@@ -37,7 +37,7 @@ static void print_help(void)
 	puts("usage: sternactl [-c FILE] [--json] COMMAND [ARGUMENTS]\n");
 	puts("  -c, --config FILE   configuration; default: $STERNA_CONFIG, " STERNA_CONF_DIR "/sterna.yaml, var/sterna.yaml");
 	puts("      --json          results as JSON");
-	puts("      --help          this, or the help of the command before it");
+	puts("      --help          this, or the help of the command before it; also: help COMMAND");
 	puts("      --version\n");
 	ctl_each(print_line, NULL);
 	puts("\nCommands of loaded modules are reached as `sternactl COMMAND …`; `sternactl modules` lists them.");
@@ -56,6 +56,11 @@ static void print_command(const struct ctl_command *k)
 	}
 }
 
+static bool is_help(const char *word)
+{
+	return strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0;
+}
+
 /* --- which command --- */
 
 struct words {
@@ -66,6 +71,7 @@ struct words {
 	const char *names[128];
 	size_t name_count;
 	bool group;                  /* the first word begins some command */
+	bool help;                   /* `help WORDS…`, or a group with --help */
 };
 
 /* How many of the words the name takes; 0: it is another. */
@@ -129,6 +135,10 @@ static enum ctl_exit unknown(struct ctl *c, const struct words *w)
 	json_t *result = NULL;
 	enum ctl_exit code;
 
+	if (w->group && w->help && w->count == 1) {
+		ctl_each(print_line, (void *)(uintptr_t)w->word[0]);
+		return CTL_OK;
+	}
 	if (w->group) {
 		if (w->count > 1 && near != NULL)
 			return ctl_fail(CTL_USAGE, "there is no command '%s %s'; is '%s' meant?", w->word[0], w->word[1], near);
@@ -136,7 +146,7 @@ static enum ctl_exit unknown(struct ctl *c, const struct words *w)
 		ctl_each(print_line, w->word[0]);
 		return CTL_USAGE;
 	}
-	if (w->count <= CTL_ARGS_MAX && may_ask(c)) {
+	if (!w->help && w->count <= CTL_ARGS_MAX && may_ask(c)) {
 		for (int i = 0; i < w->count; i++)
 			words[i] = w->word[i];
 		code = ctl_ask(c, words, true, &result);
@@ -201,7 +211,7 @@ static enum ctl_exit run(struct ctl *c, int argc, char **argv)
 			only_args = true;
 		else if (!only_args && strcmp(argv[i], "--json") == 0)
 			c->json = true;
-		else if (!only_args && (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)) {
+		else if (!only_args && is_help(argv[i])) {
 			print_command(c->command);
 			return CTL_OK;
 		} else if (!only_args && strncmp(argv[i], "--", 2) == 0)
@@ -234,7 +244,7 @@ static int global_options(struct ctl *c, int argc, char **argv, enum ctl_exit *c
 			c->config_path = argv[i] + 9;
 		} else if (strcmp(argv[i], "--json") == 0) {
 			c->json = true;
-		} else if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+		} else if (is_help(argv[i])) {
 			print_help();
 			return -1;
 		} else if (strcmp(argv[i], "--version") == 0) {
@@ -265,10 +275,22 @@ static enum ctl_exit begin(struct ctl *c, int argc, char **argv)
 	}
 	struct words w = { .word = argv + at, .count = argc - at };
 
+	if (strcmp(argv[at], "help") == 0) {
+		w.help = true;
+		w.word++;
+		w.count--;
+	} else if (is_help(argv[argc - 1])) {
+		w.help = true;
+		w.count--;
+	}
 	ctl_each(consider, &w);
 	if (w.best == NULL)
 		return unknown(c, &w);
 	c->command = w.best;
+	if (w.help) {
+		print_command(c->command);
+		return CTL_OK;
+	}
 	return run(c, argc - at - w.used, argv + at + w.used);
 }
 

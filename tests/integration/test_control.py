@@ -126,6 +126,38 @@ def test_exit_codes(t):
     check(done.returncode == 69, 'no server: %d %s' % (done.returncode, done.stderr))
 
 
+@accounts()
+def test_help(t):
+    """help for each command, and for the first word of several"""
+    for arguments, word in ((('help',), 'user add'), (('help', 'user'), 'user passwd'), (('user', '--help'), 'user passwd'),
+                            (('help', 'user', 'add'), '--skip-existing'), (('user', 'add', '--help'), '--skip-existing')):
+        code, out, err = ctl(t, *arguments)
+        check(code == 0 and word in out and not err, '%s: %d %s%s' % (' '.join(arguments), code, out, err))
+    code, _, err = ctl(t, 'help', 'user', 'lst')
+    check(code == 2 and 'user list' in err, 'help of a mistyped command: %d %s' % (code, err))
+
+
+@accounts()
+def test_options_as_json(t):
+    """options: the core's, and a module's"""
+    core = {one['key']: one for one in json.loads(t.server.ctl('options', '--json'))}
+    depth = {one['key']: one for one in core['limits']['options']}['depth']
+    check(depth['type'] == 'number' and depth['range'] == '8..128', 'limits.depth %r' % depth)
+    keys = [one['key'] for one in json.loads(t.server.ctl('options', 'mam', '--json'))]
+    check('page' in keys, 'options of mam %r' % keys)
+    code, _, err = ctl(t, 'options', 'mm')
+    check(code == 1 and len(err.splitlines()) == 1 and "did you mean 'mam'?" in err, 'no such module: %d %s' % (code, err))
+
+
+@accounts()
+def test_many_mistakes_in_a_list_of_accounts(t):
+    """The first are named with their lines, the others counted; nothing is written"""
+    code, _, err = ctl(t, 'user', 'add', '--from', '-', stdin='good@localhost pw\n' + '@ pw\n' * 500)
+    check(code == 1 and '-:2:' in err and '500 mistakes' in err, '%d %s' % (code, err))
+    check(len(err.splitlines()) < 30, '%d lines' % len(err.splitlines()))
+    check(ctl(t, 'user', 'show', 'good@localhost')[0] == 1, 'an account was made')
+
+
 @accounts('juliet')
 def test_control_socket_is_bounded(t):
     """many requests on one connection are all answered; a line without end is refused; it is ours alone"""
