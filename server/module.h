@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <time.h>
+#include "server/base64.h"
 #include "server/db.h"
 #include "server/elem.h"
 #include "server/jid.h"
@@ -134,6 +135,12 @@ struct sterna_command {
 	const char *name, *args, *summary;
 	enum sterna_result (*fn)(struct sterna_mod *m, int argc, const char *const *argv, struct buf *out);
 };
+/** A stop that another module makes, by its name (in that module's header, which says what arg is). It runs within that
+ *  module's handler, on its thread: it may read arg, write and send, but neither answer nor wait. */
+struct sterna_stop {
+	const char *name;
+	void (*fn)(struct sterna_call *c, void *arg);
+};
 /** A path of the HTTP listener, matched as a whole after one decoding; HEAD goes to GET's. The handler runs on the
  *  listener's thread, not on a worker: it touches no slots, and answers before it returns. */
 struct sterna_http_request;
@@ -160,6 +167,7 @@ struct sterna_module {
 	const struct sterna_account_read *account_reads;
 	const struct sterna_command *commands;
 	const struct sterna_route *http;
+	const struct sterna_stop *stops;
 	const struct sterna_metric *metrics;
 	const struct sterna_option *options;
 	size_t config_size, worker_size, account_size, session_size;  /* zeroed slots, made by the core */
@@ -310,6 +318,8 @@ void sterna_each_feature(struct sterna_call *c, unsigned scope, void (*fn)(void 
 void sterna_each_identity(struct sterna_call *c, unsigned scope,
 	void (*fn)(void *arg, const struct sterna_identity *i), void *arg);
 void sterna_run_disco(struct sterna_call *c, unsigned scope, struct sterna_elem *query);
+/** Make a stop of your own: every loaded module that names it runs, in the order of the modules' names. */
+void sterna_run_stop(struct sterna_call *c, const char *name, void *arg);
 /** Domains of components and services under this host, for disco#items: index from 0, NULL past the end. */
 const char *sterna_item(struct sterna_call *c, size_t index);
 

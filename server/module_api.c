@@ -561,6 +561,19 @@ void sterna_run_disco(struct sterna_call *c, unsigned scope, struct sterna_elem 
 	c->module = was;
 }
 
+void sterna_run_stop(struct sterna_call *c, const char *name, void *arg)
+{
+	const struct module_slot *was = c->module;
+
+	for (size_t i = 0; i < c->registry->module_count; i++)
+		for (const struct sterna_stop *s = c->registry->modules[i]->m->stops; s != NULL && s->name != NULL; s++)
+			if (strcmp(s->name, name) == 0) {
+				c->module = c->registry->modules[i];
+				s->fn(c, arg);
+			}
+	c->module = was;
+}
+
 const char *sterna_item(struct sterna_call *c, size_t index)
 {
 	const struct server *s = c->worker->server;
