@@ -76,6 +76,7 @@ xep_xep0160_offline_la_LDFLAGS = $(MODULE_LDFLAGS)
 module_LTLIBRARIES += xep/xep0163_pep.la
 xep_xep0163_pep_la_SOURCES = \
 	xep/xep0163_pep.c \
+	xep/pep.h \
 	xep/xep0163_pep.h \
 	xep/xep0163_notify.c \
 	xep/xep0163_peers.c \

@@ -136,6 +136,10 @@ struct pubsub_request {
 	void (*notify)(struct sterna_call *c, struct pubsub_node *n, const struct sterna_elem *event);
 	/** To one address. */
 	void (*tell)(struct sterna_call *c, struct pubsub_node *n, const char *to, const struct sterna_elem *event);
+	/** What the node holds has changed: an item is published (payload may be NULL) or gone; id NULL: all are gone. May
+	 *  be NULL. */
+	void (*changed)(struct sterna_call *c, const struct pubsub_node *n, const char *id, bool published,
+		const struct sterna_elem *payload);
 };
 /** <pubsub/> in either namespace, of either type: dispatches to one of the requests. r lies with the call. */
 enum sterna_verdict pubsub_answer(struct pubsub_request *r);

@@ -161,6 +161,7 @@ struct publication {
 	size_t count;
 	struct {
 		const char *id, *payload;
+		const struct sterna_elem *elem;
 		bool named;
 	} item[MAX_BATCH];
 };
@@ -188,6 +189,7 @@ static bool read_item(struct publication *p, const struct pubsub_node *n, const 
 		return false;
 	p->item[p->count].named = id != NULL && id[0] != '\0';
 	p->item[p->count].id = p->item[p->count].named ? id : random_id(c);
+	p->item[p->count].elem = payload;
 	p->item[p->count++].payload = xml;
 	return true;
 }
@@ -211,6 +213,13 @@ static bool read_items(struct publication *p, const struct pubsub_node *n, enum 
 		return false;
 	}
 	return true;
+}
+
+static void tell_change(struct pubsub_request *r, const struct pubsub_node *n, const char *id, bool published,
+	const struct sterna_elem *payload)
+{
+	if (r->changed != NULL)
+		r->changed(r->c, n, id, published, payload);
 }
 
 static void notify_items(struct publication *p, struct pubsub_node *n)
@@ -251,6 +260,8 @@ static enum sterna_verdict do_publish(struct publication *p, struct pubsub_node 
 		sterna_write(r->c, &trim_items, owner, n->name, (int64_t)pubsub_max_items(n, r->limits),
 			pubsub_expired_seq(n, now));
 	notify_items(p, n);
+	for (size_t i = 0; i < p->count; i++)
+		tell_change(r, n, p->item[i].id, true, p->item[i].elem);
 	return sterna_reply(r->c, answer);
 }
 
@@ -362,6 +373,7 @@ static enum sterna_verdict on_retract(struct sterna_call *c, enum sterna_result 
 	pubsub_forget_last(n);
 	if (is_true(elem_attr(p->action, "notify")) || (elem_attr(p->action, "notify") == NULL && n->cfg.notify_retract))
 		notify_retract(r, n, p->item[0].id);
+	tell_change(r, n, p->item[0].id, false, NULL);
 	return sterna_reply(c, NULL);
 }
 
@@ -413,6 +425,7 @@ enum sterna_verdict pubsub_purge(struct pubsub_request *r, const struct sterna_e
 	pubsub_note_last(n, NULL, 0);
 	if (n->cfg.notify_retract)
 		notify_node(r, n, "purge");
+	tell_change(r, n, NULL, false, NULL);
 	return sterna_reply(r->c, NULL);
 }
 
@@ -444,6 +457,7 @@ enum sterna_verdict pubsub_delete(struct pubsub_request *r, const struct sterna_
 	sterna_write(r->c, &drop_members, sterna_owner(r->c), n->name);
 	sterna_write(r->c, &drop_node, sterna_owner(r->c), n->name);
 	notify_delete(r, n, redirect != NULL ? elem_attr(redirect, "uri") : NULL);
+	tell_change(r, n, NULL, false, NULL);
 	pubsub_remove(r->ps, n);
 	return sterna_reply(r->c, NULL);
 }

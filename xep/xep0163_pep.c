@@ -40,13 +40,21 @@ struct pubsub_limits *pep_limits(struct sterna_call *c)
 	return l;
 }
 
+static void on_changed(struct sterna_call *c, const struct pubsub_node *n, const char *id, bool published,
+	const struct sterna_elem *payload)
+{
+	struct pep_change change = { .node = n->name, .id = id, .payload = payload, .published = published };
+
+	sterna_run_stop(c, PEP_CHANGED, &change);
+}
+
 static struct pubsub_request *request(struct sterna_call *c)
 {
 	struct pep_account *a = sterna_account_slot(c);
 	struct pubsub_request *r = sterna_alloc(c, sizeof *r);
 
 	*r = (struct pubsub_request){ .c = c, .ps = &a->ps, .limits = pep_limits(c), .notify = pep_notify,
-		.tell = pep_tell };
+		.tell = pep_tell, .changed = on_changed };
 	pep_who(c, sterna_from(c), &r->who);
 	r->may_create = r->who.is_owner;
 	return r;

@@ -3,6 +3,7 @@
 #define XEP0163_PEP_H
 
 #include "xep/caps.h"
+#include "xep/pep.h"
 #include "xep/pubsub.h"
 
 struct pep_config {
