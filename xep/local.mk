@@ -21,9 +21,14 @@ xep_xep0049_private_la_CFLAGS = $(MODULE_CFLAGS)
 xep_xep0049_private_la_LDFLAGS = $(MODULE_LDFLAGS)
 
 module_LTLIBRARIES += xep/xep0054_vcard.la
-xep_xep0054_vcard_la_SOURCES = xep/xep0054_vcard.c
+xep_xep0054_vcard_la_SOURCES = \
+	xep/xep0054_vcard.c \
+	xep/pep.h \
+	xep/xep0398_avatar.c \
+	xep/xep0398_avatar.h
 xep_xep0054_vcard_la_CFLAGS = $(MODULE_CFLAGS)
 xep_xep0054_vcard_la_LDFLAGS = $(MODULE_LDFLAGS)
+xep_xep0054_vcard_la_LIBADD = $(OPENSSL_LIBS)
 
 # The engine of PubSub, on accounts and on a service.
 PUBSUB_ENGINE = \

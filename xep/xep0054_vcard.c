@@ -1,8 +1,7 @@
-/* XEP-0054 vcard-temp 1.3.0: one card per account; anyone may read it, its owner writes it. */
+/* XEP-0054 vcard-temp 1.3.0: one card per account; anyone may read it, its owner writes it. Its photo is the account's
+ * avatar: xep0398_avatar.h. */
 #include <string.h>
-#include "server/module.h"
-
-#define NS_VCARD "vcard-temp"
+#include "xep/xep0398_avatar.h"
 
 struct vcard_config {
 	struct sterna_size max_size;
@@ -14,51 +13,78 @@ static const struct sterna_option options[] = {
 };
 
 static const struct db_stmt put = {
-	.name = "vcard_put", .params = "tt",
-	.sql = "INSERT INTO vcard (owner, xml) VALUES ($1, $2) "
-	       "ON CONFLICT (owner) DO UPDATE SET xml = excluded.xml, photo_hash = NULL",
+	.name = "vcard_put", .params = "ttt",
+	.sql = "INSERT INTO vcard (owner, xml, photo_hash) VALUES ($1, $2, $3) "
+	       "ON CONFLICT (owner) DO UPDATE SET xml = excluded.xml, photo_hash = excluded.photo_hash",
 };
+/* The card, the avatar with that id, and who may read it. */
 static const struct db_stmt get = {
-	.name = "vcard_get", .params = "t", .columns = "t",
-	.sql = "SELECT xml FROM vcard WHERE owner = $1",
+	.name = "vcard_get", .params = "tt", .columns = "ttt",
+	.sql = "SELECT (SELECT xml FROM vcard WHERE owner = $1), (SELECT payload FROM pubsub_item WHERE owner = $1"
+	       " AND node = 'urn:xmpp:avatar:data' AND id = $2), (SELECT config FROM pubsub_node WHERE owner = $1"
+	       " AND node = 'urn:xmpp:avatar:data')",
 };
 static const struct db_stmt forget = {
 	.name = "vcard_forget", .params = "t",
 	.sql = "DELETE FROM vcard WHERE owner = $1",
 };
 
+/* XEP-0398 §6: whoever may not read the node does not see in the card what is in it. */
+static bool may_see_avatar(struct sterna_call *c, const char *config)
+{
+	if (sterna_is_own(c) || config == NULL || strstr(config, "\"access_model\":\"open\"") != NULL)
+		return true;
+	return strstr(config, "\"access_model\":\"presence\"") != NULL && sterna_may_see(c, sterna_from(c));
+}
+
 /* §3.3: no card, and no such account, look the same to others: <service-unavailable/>. */
 static enum sterna_verdict on_row(struct sterna_call *c, enum sterna_result rc, const struct sterna_rows *rows)
 {
+	struct sterna_elem *holder = sterna_elem(c, "holder", NS_VCARD), *card;
+
 	if (rc != STERNA_OK)
 		return sterna_reject(c, STERNA_RESOURCE_CONSTRAINT, NULL);
-	if (rows->count == 0)
-		return sterna_is_own(c) ? sterna_reply(c, sterna_elem(c, "vCard", NS_VCARD))
-			: sterna_reject(c, STERNA_SERVICE_UNAVAILABLE, NULL);
-	struct sterna_elem *holder = sterna_elem(c, "holder", NS_VCARD);
-
-	sterna_add_xml(holder, rows->text[0]);
-	struct sterna_elem *card = sterna_child(holder);
-
-	if (card == NULL)
+	if (rows->text[0] != NULL)
+		sterna_add_xml(holder, rows->text[0]);
+	card = sterna_child(holder);
+	if (rows->text[0] != NULL && card == NULL)
 		return sterna_reject(c, STERNA_INTERNAL_SERVER_ERROR, NULL);
+	if (card == NULL)
+		card = sterna_add(holder, "vCard", NS_VCARD);
 	elem_remove(card);
+	avatar_into_card(c, card, rows->text[1], may_see_avatar(c, rows->text[2]));
+	if (rows->text[0] == NULL && elem_first(card) == NULL && !sterna_is_own(c))
+		return sterna_reject(c, STERNA_SERVICE_UNAVAILABLE, NULL);
 	return sterna_reply(c, card);
 }
 
 static enum sterna_verdict on_get(struct sterna_call *c)
 {
-	return sterna_read(c, on_row, &get, sterna_owner(c));
+	const struct avatar *a = sterna_account_slot(c);
+	const bool is_wanted = a != NULL && a->state == AVATAR_SET && !a->photo;
+
+	return sterna_read(c, on_row, &get, sterna_owner(c), is_wanted ? a->id : "");
 }
 
 static enum sterna_verdict on_set(struct sterna_call *c)
 {
 	const struct vcard_config *cfg = sterna_config(c);
 	const char *xml = sterna_xml(sterna_payload(c));
+	const struct avatar *a = sterna_account_slot(c);
+	bool had;
 
+	if (a == NULL)
+		return sterna_reject(c, STERNA_SERVICE_UNAVAILABLE, NULL);
 	if (strlen(xml) > cfg->max_size.bytes)
 		return sterna_reject(c, STERNA_NOT_ACCEPTABLE, "the card is too large");
-	sterna_write(c, &put, sterna_owner(c), xml);
+	had = a->photo;
+	if (avatar_from_card(c, sterna_payload(c)))
+		sterna_write(c, &put, sterna_owner(c), xml, a->id);
+	else {
+		sterna_write(c, &put, sterna_owner(c), xml, NULL);
+		if (had) /* the photo that was the avatar has been taken out */
+			avatar_remove(c);
+	}
 	return sterna_reply(c, NULL);
 }
 
@@ -79,10 +105,14 @@ static void on_deleted(struct sterna_call *c)
 	sterna_write(c, &forget, sterna_owner(c));
 }
 
-STERNA_MODULE(vcard, .spec = "XEP-0054 1.3.0", .summary = "vcard-temp",
-	.options = options, .config_size = sizeof(struct vcard_config),
-	.features = (const struct sterna_feature[]){ { NS_VCARD, STERNA_SERVER | STERNA_OWN_ACCOUNT }, { 0 } },
-	.hooks = (const struct sterna_hook[]){ { STERNA_OUT_POLICY, on_iq_out, NULL, STERNA_IQ }, { 0 } },
+STERNA_MODULE(vcard, .spec = "XEP-0054 1.3.0", .summary = "vcard-temp, and its photo as an avatar (XEP-0153, 0398)",
+	.options = options, .config_size = sizeof(struct vcard_config), .account_size = sizeof(struct avatar),
+	.features = (const struct sterna_feature[]){ { NS_VCARD, STERNA_SERVER | STERNA_OWN_ACCOUNT },
+		{ "urn:xmpp:pep-vcard-conversion:0", STERNA_OWN_ACCOUNT }, { 0 } },
+	.hooks = (const struct sterna_hook[]){ { STERNA_OUT_POLICY, on_iq_out, NULL, STERNA_IQ },
+		{ STERNA_OUT_STORE, avatar_on_presence, NULL, STERNA_PRESENCE }, { 0 } },
+	.stops = (const struct sterna_stop[]){ { PEP_CHANGED, avatar_on_changed }, { 0 } },
+	.account_reads = (const struct sterna_account_read[]){ { &avatar_read, avatar_on_read }, { 0 } },
 	.on = (const struct sterna_lifecycle[]){ { STERNA_ACCOUNT_DELETED, on_deleted }, { 0 } },
 	.iq = (const struct sterna_iq[]){
 		{ STERNA_GET, STERNA_OWN_ACCOUNT | STERNA_ANY_ACCOUNT, NS_VCARD, "vCard", on_get },
