@@ -160,3 +160,8 @@ module_LTLIBRARIES += xep/xep0359_stanza_id.la
 xep_xep0359_stanza_id_la_SOURCES = xep/xep0359_stanza_id.c
 xep_xep0359_stanza_id_la_CFLAGS = $(MODULE_CFLAGS)
 xep_xep0359_stanza_id_la_LDFLAGS = $(MODULE_LDFLAGS)
+
+module_LTLIBRARIES += xep/xep0402_bookmarks.la
+xep_xep0402_bookmarks_la_SOURCES = xep/xep0402_bookmarks.c xep/pep.h xep/text.h
+xep_xep0402_bookmarks_la_CFLAGS = $(MODULE_CFLAGS)
+xep_xep0402_bookmarks_la_LDFLAGS = $(MODULE_LDFLAGS)
