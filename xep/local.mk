@@ -165,3 +165,8 @@ module_LTLIBRARIES += xep/xep0402_bookmarks.la
 xep_xep0402_bookmarks_la_SOURCES = xep/xep0402_bookmarks.c xep/pep.h xep/text.h
 xep_xep0402_bookmarks_la_CFLAGS = $(MODULE_CFLAGS)
 xep_xep0402_bookmarks_la_LDFLAGS = $(MODULE_LDFLAGS)
+
+module_LTLIBRARIES += xep/xep0490_mds.la
+xep_xep0490_mds_la_SOURCES = xep/xep0490_mds.c xep/pep.h
+xep_xep0490_mds_la_CFLAGS = $(MODULE_CFLAGS)
+xep_xep0490_mds_la_LDFLAGS = $(MODULE_LDFLAGS)
