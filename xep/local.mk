@@ -166,6 +166,11 @@ xep_xep0402_bookmarks_la_SOURCES = xep/xep0402_bookmarks.c xep/pep.h xep/text.h
 xep_xep0402_bookmarks_la_CFLAGS = $(MODULE_CFLAGS)
 xep_xep0402_bookmarks_la_LDFLAGS = $(MODULE_LDFLAGS)
 
+module_LTLIBRARIES += xep/xep0424_retract.la
+xep_xep0424_retract_la_SOURCES = xep/xep0424_retract.c
+xep_xep0424_retract_la_CFLAGS = $(MODULE_CFLAGS)
+xep_xep0424_retract_la_LDFLAGS = $(MODULE_LDFLAGS)
+
 module_LTLIBRARIES += xep/xep0490_mds.la
 xep_xep0490_mds_la_SOURCES = xep/xep0490_mds.c xep/pep.h
 xep_xep0490_mds_la_CFLAGS = $(MODULE_CFLAGS)
