@@ -43,7 +43,8 @@ struct ctl_command {
 	enum ctl_exit (*fn)(struct ctl *c);
 };
 
-extern const struct ctl_command ctl_user_commands[], ctl_config_commands[], ctl_server_commands[], ctl_pie_commands[];
+extern const struct ctl_command ctl_user_commands[], ctl_config_commands[], ctl_server_commands[], ctl_pie_commands[],
+	ctl_report_commands[];
 /** All of them. fn returns true to stop. */
 const struct ctl_command *ctl_each(bool (*fn)(void *arg, const struct ctl_command *k), void *arg);
 

@@ -125,6 +125,7 @@ server_sternactl_SOURCES = \
 	server/ctl_client.c \
 	server/ctl_config.c \
 	server/ctl_pie.c \
+	server/ctl_report.c \
 	server/ctl_server.c \
 	server/ctl_user.c \
 	server/sternactl.c

@@ -10,4 +10,6 @@ dist_sql_DATA = \
 	sql/0004_push.pg.sql \
 	sql/0004_push.sqlite.sql \
 	sql/0005_pubsub_options.pg.sql \
-	sql/0005_pubsub_options.sqlite.sql
+	sql/0005_pubsub_options.sqlite.sql \
+	sql/0006_abuse_report.pg.sql \
+	sql/0006_abuse_report.sqlite.sql

@@ -97,9 +97,12 @@ module_LTLIBRARIES += xep/xep0191_blocking.la
 xep_xep0191_blocking_la_SOURCES = \
 	xep/xep0191_blocking.c \
 	xep/jid_list.c \
-	xep/jid_list.h
+	xep/jid_list.h \
+	xep/xep0377_reports.c \
+	xep/xep0377_reports.h
 xep_xep0191_blocking_la_CFLAGS = $(MODULE_CFLAGS)
 xep_xep0191_blocking_la_LDFLAGS = $(MODULE_LDFLAGS)
+xep_xep0191_blocking_la_LIBADD = $(JANSSON_LIBS)
 
 module_LTLIBRARIES += xep/xep0199_ping.la
 xep_xep0199_ping_la_SOURCES = xep/xep0199_ping.c

@@ -2,13 +2,13 @@
  * reports of XEP-0377 0.4 inside the items. */
 #include <string.h>
 #include "xep/jid_list.h"
+#include "xep/xep0377_reports.h"
 
 #define NS_BLOCKING "urn:xmpp:blocking"
 #define NS_BLOCKING_ERRORS "urn:xmpp:blocking:errors"
-#define NS_REPORTING "urn:xmpp:reporting:1"
 
 struct blocking_config {
-	unsigned max_items;
+	unsigned max_items, max_reports;
 };
 struct blocking_account {
 	struct jid_list list;
@@ -16,6 +16,8 @@ struct blocking_account {
 
 static const struct sterna_option options[] = {
 	STERNA_OPT(struct blocking_config, max_items, "10000", "1..100000", "how many addresses an account may block"),
+	STERNA_OPT(struct blocking_config, max_reports, "100", "0..100000",
+		"how many reports of one account are kept (XEP-0377); sternactl report list shows them"),
 	{ 0 }
 };
 
@@ -162,20 +164,6 @@ static struct sterna_elem *normal_items(struct sterna_call *c)
 	return out;
 }
 
-/* XEP-0377 §3: what the operator hears of it; the block itself does not depend on it. */
-static void note_reports(struct sterna_call *c)
-{
-	elem_foreach(item, sterna_payload(c)) {
-		const struct sterna_elem *report = elem_child(item, "report", NS_REPORTING);
-
-		if (report == NULL || elem_attr(report, "reason") == NULL)
-			continue;
-		sterna_count(c, M_REPORTS, 1);
-		log_notice("blocking", "reported", "by", sterna_owner(c), "jid", elem_attr(item, "jid"), "reason",
-			elem_attr(report, "reason"), "stanza_id", LOG_UINT(sterna_trace(c)));
-	}
-}
-
 static enum sterna_verdict on_block(struct sterna_call *c)
 {
 	const struct blocking_config *cfg = sterna_config(c);
@@ -199,7 +187,7 @@ static enum sterna_verdict on_block(struct sterna_call *c)
 		sterna_write(c, &put, sterna_owner(c), jid, sterna_now_us(c));
 		show_item(c, jid, false);
 	}
-	note_reports(c);
+	reports_take(c, sterna_payload(c), M_REPORTS, cfg->max_reports);
 	push(c, "block", items);
 	return sterna_reply(c, NULL);
 }
