@@ -1,4 +1,9 @@
 # Modules that are no XEP; the loader finds NAME.so in the modules' folder.
+module_LTLIBRARIES += modules/e2e_policy.la
+modules_e2e_policy_la_SOURCES = modules/e2e_policy.c modules/e2e_policy.h
+modules_e2e_policy_la_CFLAGS = $(MODULE_CFLAGS)
+modules_e2e_policy_la_LDFLAGS = $(MODULE_LDFLAGS)
+
 module_LTLIBRARIES += modules/http.la
 modules_http_la_SOURCES = modules/http.c
 modules_http_la_CFLAGS = $(MODULE_CFLAGS)

@@ -12,4 +12,6 @@ dist_sql_DATA = \
 	sql/0005_pubsub_options.pg.sql \
 	sql/0005_pubsub_options.sqlite.sql \
 	sql/0006_abuse_report.pg.sql \
-	sql/0006_abuse_report.sqlite.sql
+	sql/0006_abuse_report.sqlite.sql \
+	sql/0007_e2e_hint.pg.sql \
+	sql/0007_e2e_hint.sqlite.sql
