@@ -62,6 +62,8 @@ server_libsterna_la_SOURCES = \
 	server/pie.h \
 	server/pie_export.c \
 	server/pie_import.c \
+	server/pie_nodes.c \
+	server/pie_nodes.h \
 	server/pie_read.c \
 	server/precis.c server/precis.h \
 	server/precis_class.c \

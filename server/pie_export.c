@@ -7,6 +7,7 @@
 #include "server/base64.h"
 #include "server/datetime.h"
 #include "server/pie.h"
+#include "server/pie_nodes.h"
 #include "server/roster.h"
 #include "server/server.h"
 #include "server/user_impl.h"
@@ -90,6 +91,11 @@ static void drain(struct export *x)
 	if (buf_len(&x->out) > 0 && fwrite(buf_data(&x->out), 1, buf_len(&x->out), x->file) != buf_len(&x->out))
 		x->failed = true;
 	buf_release(&x->out);
+}
+
+static void drain_now(void *arg)
+{
+	drain(arg);
 }
 
 static void write_elem(struct export *x, const struct sterna_elem *e)
@@ -394,6 +400,8 @@ static enum sterna_result parts(struct export *x)
 		rc = part(x, &select_blocked, privacy_root, on_blocked);
 	if (rc == STERNA_OK)
 		rc = part(x, &select_prefs, NULL, on_prefs);
+	if (rc == STERNA_OK)
+		rc = pie_nodes_export(x->u, x->jid, &x->out, drain_now, x, &x->counts->others);
 	if (rc == STERNA_OK)
 		rc = pages(x, &select_waiting, on_waiting, "<offline-messages>\n", "</offline-messages>\n");
 	if (rc == STERNA_OK)

@@ -8,6 +8,7 @@
 #include "server/base64.h"
 #include "server/datetime.h"
 #include "server/pie.h"
+#include "server/pie_nodes.h"
 #include "server/roster.h"
 #include "server/user_impl.h"
 
@@ -536,6 +537,37 @@ static void waiting(struct import *m, struct pie_reader *r, struct sterna_elem *
 	message(m, r, id, stamp_us, id != NULL ? ARCHIVE_OFFLINE | ARCHIVE_SHOWN : ARCHIVE_OFFLINE, e);
 }
 
+/* --- nodes: pie_nodes.c --- */
+
+struct nodes_to {
+	struct import *m;
+	struct pie_reader *r;
+};
+
+static void put_nodes(void *arg, const struct db_stmt *s, struct db_value *values)
+{
+	const struct nodes_to *to = arg;
+
+	put(to->m, to->r, s, values);
+}
+
+static void nodes_left_out(void *arg, const char *what)
+{
+	const struct nodes_to *to = arg;
+
+	left_out(to->m, to->r, what);
+}
+
+static void nodes(struct import *m, struct pie_reader *r, struct arena *a, struct sterna_elem *e)
+{
+	struct nodes_to to = { m, r };
+	struct pie_nodes n = { .arg = &to, .put = put_nodes, .left_out = nodes_left_out, .owner = jid_bare(m->owner),
+		.now_us = m->now_us };
+
+	pie_nodes_import(&n, a, e);
+	m->counts->others += m->write ? 0 : n.count;
+}
+
 /* --- the file --- */
 
 static const struct {
@@ -550,6 +582,8 @@ static const struct {
 	{ "query", "jabber:iq:privacy", privacy },
 	{ "blocklist", "urn:xmpp:blocking", blocklist },
 	{ "prefs", "urn:xmpp:mam:2", prefs },
+	{ "pubsub", "http://jabber.org/protocol/pubsub#owner", nodes },
+	{ "pubsub", "http://jabber.org/protocol/pubsub", nodes },
 	{ "disabled", NS_PIE_STERNA, disabled },
 };
 

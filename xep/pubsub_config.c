@@ -450,7 +450,8 @@ static bool from_json(struct pubsub_config *cfg, const struct field *f, const js
 		*(unsigned *)at(cfg, f) = n >= 0 && n < PUBSUB_MAX ? (unsigned)n : PUBSUB_MAX;
 		return n >= 0;
 	}
-	return json_is_string(v) && f->kind != BOOLEAN && set_value(cfg, f, json_string_value(v));
+	/* An import (XEP-0227) writes texts; of what is fixed here it may say something else. */
+	return f->kind == FIXED || (json_is_string(v) && set_value(cfg, f, json_string_value(v)));
 }
 
 bool pubsub_config_parse(struct pubsub_config *cfg, const char *json)
