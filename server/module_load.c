@@ -419,6 +419,12 @@ enum sterna_result module_load(struct server *s, const char *name)
 	return rc;
 }
 
+/* Calls under way, and those that wait for a read, hold the tables of before; or those of before other changes. */
+static bool is_in_use(const struct module_slot *slot, struct registry *old, atomic_uint *left)
+{
+	return atomic_load(left) > 0 || atomic_load(&old->refs) > 1 || atomic_load(&slot->named) > 1;
+}
+
 enum sterna_result module_unload(struct server *s, const char *name, unsigned deadline_ms)
 {
 	struct module_slot *slot = module_find(s, name), **rest;
@@ -444,12 +450,11 @@ enum sterna_result module_unload(struct server *s, const char *name, unsigned de
 		return STERNA_EINVAL;
 	registry_ref(old); /* ours, to see when nobody else has it */
 	publish(s, r, slot, NULL, &left);
-	/* Calls under way, and those that wait for a read, hold the old tables. */
-	while ((atomic_load(&left) > 0 || atomic_load(&old->refs) > 1) && deadline_ms > 0) {
+	while (is_in_use(slot, old, &left) && deadline_ms > 0) {
 		wait_ms(5);
 		deadline_ms = deadline_ms > 5 ? deadline_ms - 5 : 0;
 	}
-	if (atomic_load(&left) > 0 || atomic_load(&old->refs) > 1) {
+	if (is_in_use(slot, old, &left)) {
 		struct registry *again = registry_build(old->modules, old->module_count);
 
 		while (atomic_load(&left) > 0)
@@ -471,10 +476,15 @@ enum sterna_result module_unload(struct server *s, const char *name, unsigned de
 void modules_free(struct server *s)
 {
 	struct registry *r = s->registry;
+	const size_t count = r != NULL ? r->module_count : 0;
+	struct module_slot **all = xalloc((count + 1) * sizeof(struct module_slot *));
 
+	for (size_t i = 0; i < count; i++)
+		all[i] = r->modules[i];
 	s->registry = NULL;
+	registry_unref(&r);              /* before the slots that it names */
 	/* the last loaded first: others may need it */
-	for (size_t i = r != NULL ? r->module_count : 0; i-- > 0;)
-		slot_free(r->modules[i], s);
-	registry_unref(&r);
+	for (size_t i = count; i-- > 0;)
+		slot_free(all[i], s);
+	free(all);
 }

@@ -21,6 +21,8 @@ void registry_unref(struct registry **r)
 		return;
 	for (int p = 0; p < STERNA_POINTS; p++)
 		free(was->hooks[p]);
+	for (size_t i = 0; i < was->module_count; i++)
+		atomic_fetch_sub(&was->modules[i]->named, 1);
 	free(was->modules);
 	free(was->iqs);
 	free(was->elements);
@@ -144,6 +146,8 @@ struct registry *registry_build(struct module_slot *const *modules, size_t count
 	if (count > 0)
 		memcpy(r->modules, modules, count * sizeof(struct module_slot *));
 	r->module_count = count;
+	for (size_t i = 0; i < count; i++)
+		atomic_fetch_add(&modules[i]->named, 1);
 	build_rows(r);
 	if (!build_hooks(r)) {
 		registry_unref(&r);

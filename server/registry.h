@@ -18,6 +18,7 @@ struct module_slot {
 	unsigned index;                  /* in slots of workers, accounts, sessions */
 	struct metric_set *metrics;      /* NULL: has none */
 	bool loaded;                     /* load() has succeeded */
+	atomic_uint named;               /* registries that hold it: calls under way may have an old one */
 };
 
 struct sterna_mod {

@@ -273,6 +273,11 @@ void test_drop(struct test *t, const char *full)
 	drop_all(device(t, full));
 }
 
+struct server *test_server(struct test *t)
+{
+	return t->sim.server;
+}
+
 void test_cut(struct test *t, const char *full)
 {
 	struct device *d = device(t, full);

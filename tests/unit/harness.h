@@ -15,6 +15,7 @@
 #include "server/module.h"
 
 struct test;
+struct server;
 
 /** A server with this module and its options (YAML, as behind "name:"; NULL: none). m NULL: the core alone. */
 struct test *test_new(const struct sterna_module *m, const char *options);
@@ -34,6 +35,7 @@ void test_send(struct test *t, const char *full, const char *xml);
  *  next call. */
 const char *test_recv(struct test *t, const char *full);
 void test_drop(struct test *t, const char *full);      /**< forgets what has come so far */
+struct server *test_server(struct test *t);            /**< to look at or to change the core from within */
 void test_cut(struct test *t, const char *full);       /**< the connection is lost */
 void test_close(struct test *t, const char *full);     /**< ended in order */
 

@@ -203,6 +203,12 @@ tests_unit_test_time_SOURCES = tests/unit/test_time.c $(HARNESS) xep/xep0202_tim
 tests_unit_test_time_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_time_LDADD = $(HARNESS_LDADD)
 
+check_PROGRAMS += tests/unit/test_module
+TESTS += tests/unit/test_module
+tests_unit_test_module_SOURCES = tests/unit/test_module.c $(HARNESS)
+tests_unit_test_module_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_module_LDADD = $(HARNESS_LDADD)
+
 check_PROGRAMS += tests/unit/test_route
 TESTS += tests/unit/test_route
 tests_unit_test_route_SOURCES = tests/unit/test_route.c $(HARNESS)
