@@ -316,7 +316,7 @@ void presence_forget(struct sterna_session *s)
 }
 
 /* §4.6.3: only while they do not get our broadcasts anyway. */
-void presence_directed(struct sterna_call *c)
+bool presence_directed(struct sterna_call *c)
 {
 	struct sterna_session *s = c->session;
 	const struct stanza *st = c->stanza;
@@ -330,13 +330,15 @@ void presence_directed(struct sterna_call *c)
 			s->directed = xalloc(sizeof *s->directed);
 			map_init(s->directed, s->account->worker->accounts.k0, s->account->worker->accounts.k1);
 		}
-		if (map_get(s->directed, to) == NULL
-			&& s->directed->count < c->worker->server->config->limits.roster_items) {
-			char *key = xstrdup(to);
+		if (map_get(s->directed, to) != NULL)
+			return true;
+		if (s->directed->count >= c->worker->server->config->limits.roster_items)
+			return false;
+		char *key = xstrdup(to);
 
-			map_put(s->directed, key, key);
-		}
+		map_put(s->directed, key, key);
 	}
+	return true;
 }
 
 /* --- probes: §4.3.2 --- */

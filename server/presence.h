@@ -8,8 +8,9 @@ struct account;
 
 /** The session's own presence, without 'to' (§4.2, §4.4, §4.5). */
 void presence_broadcast(struct sterna_call *c);
-/** To someone (§4.6): remember who must hear of the end. */
-void presence_directed(struct sterna_call *c);
+/** To someone (§4.6): remember who must hear of the end.
+ *  @return false  it went to so many already that one more could not be remembered: to be refused */
+bool presence_directed(struct sterna_call *c);
 /** The session is freed: whom it had sent presence to is not told any more (the process ends, and others with it). */
 void presence_forget(struct sterna_session *s);
 /** Presence has come for c->account: available, unavailable, error, probe. */

@@ -166,8 +166,11 @@ static void out_end(struct sterna_call *c, enum sterna_verdict v)
 				call_finish(c);
 				return;
 			}
-		} else {
-			presence_directed(c);
+		} else if (!presence_directed(c)) {
+			route_refuse(c, STERNA_RESOURCE_CONSTRAINT, "presence went to too many already");
+			call_observe(c);
+			call_finish(c);
+			return;
 		}
 	}
 	if (show)

@@ -428,3 +428,21 @@ def test_acks_that_are_not_read(t):
                 break
         check(stalled, 'the server reads on, and keeps its answers')
         client(t, server, 'romeo').login()
+
+
+@accounts()
+def test_directed_presence(t):
+    """limits.roster_items bounds those who hear of the end: one more is refused, and all who were told hear of it"""
+    with daemon(t, users=('juliet', 'romeo'), limits__roster_items=2) as server:
+        juliet, romeo = bound(t, server, 'juliet'), bound(t, server, 'romeo')
+        romeo.send('<presence/>')
+        for n, to in enumerate((romeo.jid, 'a@localhost', 'b@localhost', romeo.jid)):
+            juliet.send("<presence id='d%d' to='%s'/>" % (n, to))
+        refused = juliet.wait_for(lambda e: e.get('type') == 'error')
+        check(refused.get('id') == 'd2' and xmpp.condition_of(refused) == 'resource-constraint', xmpp.text_of(refused))
+        juliet.send("<presence type='unavailable' to='a@localhost'/><presence id='d4' to='b@localhost'/>")
+        juliet.ping('room')
+        check(not any(e.get('id') == 'd4' for e in juliet.queue), 'there is room, and it was refused')
+        juliet.close()
+        gone = romeo.wait_for(lambda e: e.get('from') == juliet.jid and e.get('type') == 'unavailable')
+        check(gone is not None, 'romeo was not told')
