@@ -237,6 +237,12 @@ static enum sterna_verdict on_session(struct sterna_call *c)
 	return sterna_reply(c, NULL);
 }
 
+/* RFC 6120 §7.7: one resource for each stream. */
+static enum sterna_verdict on_bind(struct sterna_call *c)
+{
+	return sterna_reject(c, STERNA_NOT_ALLOWED, "this stream has its resource");
+}
+
 STERNA_MODULE(roster, .spec = "RFC 6121 §2", .summary = "Roster",
 	.features = (const struct sterna_feature[]){ { NS_ROSTER, STERNA_SERVER }, { NULL, 0 } },
 	.iq = (const struct sterna_iq[]){
@@ -244,4 +250,5 @@ STERNA_MODULE(roster, .spec = "RFC 6121 §2", .summary = "Roster",
 		{ STERNA_SET, STERNA_OWN_ACCOUNT, NS_ROSTER, "query", on_set },
 		{ STERNA_GET | STERNA_SET, STERNA_ANY_ACCOUNT, NS_ROSTER, "query", on_foreign },
 		{ STERNA_SET, STERNA_OWN_ACCOUNT | STERNA_SERVER, "urn:ietf:params:xml:ns:xmpp-session", "session", on_session },
+		{ STERNA_SET, STERNA_OWN_ACCOUNT | STERNA_SERVER, "urn:ietf:params:xml:ns:xmpp-bind", "bind", on_bind },
 		{ 0, 0, NULL, NULL, NULL } });

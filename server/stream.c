@@ -300,6 +300,16 @@ static void on_open(void *arg, const struct sterna_elem *root, const char *conte
 	s->kind->opened(s, root);
 }
 
+/* §4.9.1.1: the peer gives the stream up; an error is not answered with one. */
+static void peer_failed(struct stream *s, const struct sterna_elem *e)
+{
+	const struct sterna_elem *condition = elem_first(e);
+
+	log_info("stream", "the peer ended its stream with an error", "condition",
+		condition != NULL ? condition->name : NULL, "peer", s->transport->peer, "stream_id", s->id);
+	stream_close(s);
+}
+
 static void on_element(void *arg, struct arena *a, struct sterna_elem *e)
 {
 	struct stream *s = arg;
@@ -315,7 +325,9 @@ static void on_element(void *arg, struct arena *a, struct sterna_elem *e)
 		arena_free(&a);
 		return;
 	}
-	if (s->state == STREAM_BOUND)
+	if (strcmp(e->ns, NS_STREAM) == 0 && strcmp(e->name, "error") == 0)
+		peer_failed(s, e);
+	else if (s->state == STREAM_BOUND)
 		k->stanza(s, &a, e);
 	else if (s->state != STREAM_CLOSED)
 		stream_error(s, "not-authorized", NULL); /* §4.9.3.12: before it may */

@@ -2,7 +2,7 @@
 import socket
 
 from suite import accounts, check, private
-from xmpp import Closed, NS_STREAM, NS_TLS, XmppError
+from xmpp import condition_of, Closed, NS_STREAM, NS_TLS, XmppError
 
 HEADER = ("<stream:stream to='%s' version='1.0' xmlns='jabber:client' xmlns:stream='" + NS_STREAM + "'>")
 
@@ -195,6 +195,27 @@ def test_orderly_close(t):
     client.send('</stream:stream>')
     check(client.wait_closed() is None, 'an error at the orderly end')
     check(client.stream.ended, 'no closing tag')
+
+
+@accounts('juliet')
+def test_error_of_the_peer(t):
+    """RFC 6120 §4.9.1.1: who ends with a stream error gets the closing tag, and no error in return"""
+    error = "<stream:error><reset xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>"
+    bound, new = secure(t), raw(t)
+    new.open()
+    for client in (bound, new):
+        client.send(error)
+        check(client.wait_closed() is None and client.stream.ended, 'an error is answered with an error')
+
+
+@accounts('juliet')
+def test_bind_once_more(t):
+    """RFC 6120 §7.7: a second resource on a stream is not-allowed, and the first one stays"""
+    client = secure(t)
+    client.send("<iq type='set' id='b2'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><resource>x</resource></bind></iq>")
+    answer = client.wait_for(lambda e: e.get('id') == 'b2')
+    check(answer.get('type') == 'error' and condition_of(answer.find('{jabber:client}error')) == 'not-allowed', 'no error')
+    client.ping('still')
 
 
 @accounts('juliet')
