@@ -2,8 +2,8 @@
 # Sourced by ./start and ./check. shellcheck shell=bash
 
 build_packages="autoconf automake libtool pkg-config gcc libc6-dev make libevent-dev libexpat1-dev libssl-dev libpq-dev
-	libsqlite3-dev libicu-dev libidn2-dev libyaml-dev libjansson-dev libsystemd-dev libstrophe-dev openssl"
-test_packages="clang coturn libclang-rt-14-dev llvm check ccache postgresql procps python3 python3-venv xz-utils"
+	libsqlite3-dev libicu-dev libidn2-dev libyaml-dev libjansson-dev libunbound-dev libsystemd-dev libstrophe-dev openssl"
+test_packages="clang coturn libclang-rt-14-dev llvm check ccache postgresql procps python3 python3-venv xz-utils nsd ldnsutils"
 
 # Which of the packages are not there. Where /etc/ssl/certs cannot be written (a container that shares it with its host)
 # ca-certificates and ssl-cert cannot be configured, nor what depends on them; unpacked is enough for us then.

@@ -147,6 +147,15 @@ static const struct sterna_option s2s_options[] = {
 	{ 0 }
 };
 
+#define D struct config_dns
+static const struct sterna_option dns_options[] = {
+	STERNA_OPT(D, servers, NULL, NULL, "resolvers to ask, '192.0.2.53' or '192.0.2.53@5353'; none: those of /etc/resolv.conf"),
+	STERNA_OPT(D, trust_anchor, NULL, NULL, "file with the root's DNSSEC key (Debian: /usr/share/dns/root.key); none: no DNSSEC"),
+	STERNA_OPT(D, cache_time, "1h", "0s..7d", "longest time that an answer is kept"),
+	STERNA_OPT(D, negative_time, "1m", "0s..1h", "longest time that it is kept that there is none"),
+	{ 0 }
+};
+
 #define O struct config_route
 static const struct sterna_option route_options[] = {
 	STERNA_OPT(O, address, STERNA_REQUIRED, NULL, "IP address of its server"),
@@ -184,6 +193,7 @@ const struct sterna_option config_options[] = {
 	STERNA_OPT_SECTION(K, tls, tls_options, "TLS for all hosts"),
 	STERNA_OPT_SECTION(K, auth, auth_options, "how clients authenticate"),
 	STERNA_OPT_SECTION(K, s2s, s2s_options, "other servers"),
+	STERNA_OPT_SECTION(K, dns, dns_options, "how other servers are looked up"),
 	STERNA_OPT_MAP(K, routes, struct config_route, domain, route_options, "fixed ways to other servers"),
 	STERNA_OPT_SECTION(K, log, log_options, "the log"),
 	STERNA_OPT_MAP(K, components, struct config_component, domain, component_options, "external components (XEP-0114)"),

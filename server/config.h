@@ -127,6 +127,12 @@ struct config_s2s {
 	bool private_addresses;
 };
 
+struct config_dns {
+	struct sterna_list servers;             /* "192.0.2.53" or "192.0.2.53@5353"; none: /etc/resolv.conf */
+	const char *trust_anchor;               /* file; NULL: no DNSSEC */
+	struct sterna_duration cache_time, negative_time;
+};
+
 /** A static route to a domain: no look-up, a peer that is pinned if 'authorities' or 'fingerprints' are given. */
 enum config_route_tls { CONFIG_ROUTE_STARTTLS, CONFIG_ROUTE_DIRECT };
 struct config_route {
@@ -161,6 +167,7 @@ struct config {
 	struct config_tls tls;
 	struct config_auth auth;
 	struct config_s2s s2s;
+	struct config_dns dns;
 	struct sterna_array routes;             /* of struct config_route */
 	struct config_log log;
 	struct sterna_array components;         /* of struct config_component */

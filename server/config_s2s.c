@@ -1,5 +1,7 @@
 /* config_s2s.c - what the configuration says about other servers. */
 #include "server/config_impl.h"
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include "server/cidr.h"
 
@@ -43,11 +45,30 @@ static enum sterna_result check_route(struct config *c, struct config_route *r, 
 	return STERNA_OK;
 }
 
+/* "address" or "address@port". */
+static enum sterna_result check_resolver(const char *text, const struct config_node *n, struct config_error *err)
+{
+	const size_t len = strcspn(text, "@");
+	char address[IP_TEXT_SIZE], *end = NULL;
+	struct ip ip;
+
+	snprintf(address, sizeof address, "%.*s", (int)len, text);
+	const unsigned long port = text[len] == '@' ? strtoul(text + len + 1, &end, 10) : 53;
+
+	if (len < sizeof address && ip_parse(address, &ip) == STERNA_OK && port > 0 && port < 65536 && (end == NULL || *end == '\0'))
+		return STERNA_OK;
+	return config_fail(err, n, false, "'%.80s' is no resolver; write 192.0.2.53 or 192.0.2.53@5353", text);
+}
+
 enum sterna_result config_check_s2s(struct config *c, struct config_error *err)
 {
 	const struct config_node *map = config_child(c->root, "routes");
 	struct config_route *routes = c->routes.item;
 	enum sterna_result rc = config_check_domains(map, err);
+
+	c->dns.trust_anchor = config_file(c, c->dns.trust_anchor);
+	for (size_t i = 0; rc == STERNA_OK && i < c->dns.servers.count; i++)
+		rc = check_resolver(c->dns.servers.item[i], config_blame(config_child(c->root, "dns"), "servers"), err);
 
 	for (size_t i = 0; rc == STERNA_OK && i < c->routes.count; i++)
 		rc = check_route(c, &routes[i], config_nth(map, i), err);

@@ -9,7 +9,7 @@ enum { DIAL_TARGETS = 16, DIAL_RUNNERS = 4, DIAL_NAME = 256, DIAL_TEXT = 400 };
 struct dial_target {
 	struct ip ip;
 	uint16_t port;
-	bool direct;
+	bool direct, secure;         /* secure: DNSSEC has proven the way to it */
 	char name[DIAL_NAME];        /* of the machine, as SRV says; "" of a route */
 };
 

@@ -33,6 +33,8 @@ server_libsterna_la_SOURCES = \
 	server/dial.c server/dial.h server/dial_impl.h \
 	server/dial_find.c \
 	server/dialback.c server/dialback.h \
+	server/dns.c server/dns.h \
+	server/dns_record.c \
 	server/elem.c server/elem.h \
 	server/elem_write.c \
 	server/fast.c server/fast.h \
@@ -109,7 +111,7 @@ server_libsterna_la_SOURCES = \
 	server/xml_scan.c server/xml_scan.h \
 	server/xml_tree.c
 server_libsterna_la_LIBADD = $(EVENT_LIBS) $(EXPAT_LIBS) $(OPENSSL_LIBS) $(PQ_LIBS) $(SQLITE_LIBS) \
-	$(ICU_LIBS) $(IDN2_LIBS) $(YAML_LIBS) $(JANSSON_LIBS) $(SYSTEMD_LIBS) -lpthread -ldl -lm
+	$(ICU_LIBS) $(IDN2_LIBS) $(YAML_LIBS) $(JANSSON_LIBS) $(UNBOUND_LIBS) $(SYSTEMD_LIBS) -lpthread -ldl -lm
 
 sbin_PROGRAMS += server/sternad
 server_sternad_SOURCES = server/sternad.c

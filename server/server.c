@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 #include "server/account.h"
+#include "server/dns.h"
 #include "server/ids.h"
 #include "server/net.h"
 #include "server/registry.h"
@@ -275,6 +276,7 @@ static void worker_free(struct worker *w)
 		account_unload(a);
 	}
 	s2s_clear(w);
+	dns_free(&w->dns);
 	map_clear(&w->accounts);
 	map_clear(&w->lanes);
 	map_clear(&w->links);

@@ -2,6 +2,7 @@
 EXTRA_DIST += \
 	tests/integration/README.md \
 	tests/integration/match.py \
+	tests/integration/nameserver.py \
 	tests/integration/requirements.txt \
 	tests/integration/run.py \
 	tests/integration/s2s.py \
@@ -13,6 +14,7 @@ EXTRA_DIST += \
 	tests/integration/suite.py \
 	tests/integration/test_component.py \
 	tests/integration/test_control.py \
+	tests/integration/test_dns.py \
 	tests/integration/test_external.py \
 	tests/integration/test_hosts.py \
 	tests/integration/test_http.py \

@@ -56,10 +56,11 @@ class Domain(sterna.Server):
     """A sternad for one domain, with listeners for servers. Accounts: juliet, romeo, password pw."""
 
     def __init__(self, t, domain, authority, db=None, **options):
-        super().__init__(db or t.server.db, host=domain, name='%s.%s' % (t.name, domain))
-        self.authority = authority
+        ascii_name = domain.encode('idna').decode()
+        super().__init__(db or t.server.db, host=ascii_name, name='%s.%s' % (t.name, domain))
+        self.authority, self.host = authority, domain
         self.s2s_port, self.s2s_tls_port = sterna.free_ports(2)
-        self.cert, self.cert_key = authority.issue(domain)
+        self.cert, self.cert_key = authority.issue(ascii_name)
         self.crt = authority.crt                     # what clients trust
         self.tree['hosts'] = {domain: {'certificate': str(self.cert), 'key': str(self.cert_key)}}
         self.tree['listen'] += [{'kind': 's2s', 'address': '127.0.0.1', 'port': self.s2s_port},
@@ -221,3 +222,15 @@ def is_message(elem):
 
 def body(elem):
     return elem.findtext('{%s}body' % xmpp.namespace(elem))
+
+
+def says(one, to, text, more=''):
+    one.send("<message type='chat' to='%s' id='%s'><body>%s</body>%s</message>" % (to, text, text, more))
+
+
+def hears(one, text, sender=None, timeout=None):
+    """The next message is that one."""
+    got = one.wait_for(is_message, timeout=timeout)
+    if body(got) != text or got.get('type') == 'error' or (sender and got.get('from') != sender):
+        raise AssertionError('not %s but %s' % (text, xmpp.text_of(got)))
+    return got

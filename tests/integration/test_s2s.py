@@ -2,23 +2,11 @@
 import time
 
 import xmpp
-from s2s import (DB_RESULT, DB_VERIFY, NS_SERVER, Authority, Listener, Peer, body, domains, fingerprint, is_message)
+from s2s import (DB_RESULT, DB_VERIFY, NS_SERVER, Authority, Listener, Peer, body, domains, fingerprint, hears, says)
 from suite import accounts, check
 
 BIDI = "<bidi xmlns='urn:xmpp:features:bidi'/>"
 DIALBACK = "<dialback xmlns='urn:xmpp:features:dialback'><errors/></dialback>"
-
-
-def say(one, to, text, more=''):
-    one.send("<message type='chat' to='%s' id='%s'><body>%s</body>%s</message>" % (to, text, text, more))
-
-
-def hears(one, text, sender=None, timeout=None):
-    got = one.wait_for(lambda e: is_message(e), timeout=timeout)
-    check(body(got) == text and got.get('type') != 'error', 'not %s but %s' % (text, xmpp.text_of(got)))
-    if sender:
-        check(got.get('from') == sender, 'from %s' % got.get('from'))
-    return got
 
 
 def bounced(one, condition, timeout=None):
@@ -29,9 +17,9 @@ def bounced(one, condition, timeout=None):
 
 def chat_both_ways(a, b):
     juliet, romeo = a.login('juliet'), b.login('romeo')
-    say(juliet, 'romeo@%s' % b.host, 'one')
+    says(juliet, 'romeo@%s' % b.host, 'one')
     hears(romeo, 'one', juliet.jid)
-    say(romeo, juliet.jid, 'two')
+    says(romeo, juliet.jid, 'two')
     hears(juliet, 'two', romeo.jid)
     return juliet, romeo
 
@@ -42,12 +30,12 @@ def test_chat_starttls(t):
     with domains(t, 'a.example', 'b.example') as (a, b):
         juliet, romeo = chat_both_ways(a, b)
         for n in range(200):
-            say(juliet, 'romeo@b.example', 'n%d' % n)
+            says(juliet, 'romeo@b.example', 'n%d' % n)
         for n in range(200):
             hears(romeo, 'n%d' % n)
         juliet.send("<iq type='get' id='p' to='b.example'><ping xmlns='urn:xmpp:ping'/></iq>")
         check(juliet.wait_for(lambda e: e.get('id') == 'p').get('type') == 'result', 'no result')
-        say(juliet, 'nobody@b.example', 'lost')
+        says(juliet, 'nobody@b.example', 'lost')
         bounced(juliet, 'service-unavailable')
         log = a.log() + b.log()
         check('by=EXTERNAL' in log and 'by=dialback' not in log, 'EXTERNAL was not used')
@@ -111,7 +99,7 @@ def test_untrusted_certificate(t):
     other = Authority('Another CA')
     with domains(t, 'a.example', 'b.example', before=lambda a, b: a.configure(tls__authorities=str(other.crt))) as (a, b):
         juliet = a.login('juliet')
-        say(juliet, 'romeo@b.example', 'secret')
+        says(juliet, 'romeo@b.example', 'secret')
         got = bounced(juliet, 'remote-server-timeout')
         check('certificate' in xmpp.text_of(got), xmpp.text_of(got))
         check('at=certificate' in a.log(), 'no line in the log')
@@ -129,11 +117,11 @@ def test_pinned(t):
         b.route_to(a, fingerprints=['00' * 32])
     with domains(t, 'a.example', 'b.example', before=before) as (a, b):
         juliet, romeo = a.login('juliet'), b.login('romeo')
-        say(romeo, juliet.jid, 'no')
+        says(romeo, juliet.jid, 'no')
         check('fingerprint' in xmpp.text_of(bounced(romeo, 'remote-server-timeout')), 'another reason')
         b.route_to(a, fingerprints=[fingerprint(a.cert)])
         b.ctl('reload')
-        say(juliet, 'romeo@b.example', 'yes')
+        says(juliet, 'romeo@b.example', 'yes')
         hears(romeo, 'yes')
     other.close()
 
@@ -145,7 +133,7 @@ def test_waits_for_its_server(t):
         a.start()
         juliet = a.login('juliet')
         for n in range(20):
-            say(juliet, 'romeo@b.example', 'n%d' % n)
+            says(juliet, 'romeo@b.example', 'n%d' % n)
         time.sleep(1)
         b.start()
         romeo = b.login('romeo')
@@ -164,7 +152,7 @@ def test_goes_back_in_time(t):
         a.start()
         juliet = a.login('juliet')
         for n in range(11):
-            say(juliet, 'romeo@b.example', 'n%d' % n)
+            says(juliet, 'romeo@b.example', 'n%d' % n)
         check(bounced(juliet, 'resource-constraint').get('id') == 'n10', 'not the last one')
         juliet.send("<iq type='get' id='q' to='b.example'><ping xmlns='urn:xmpp:ping'/></iq>")
         check(bounced(juliet, 'remote-server-timeout').get('id') == 'q', 'an IQ waits')
@@ -178,9 +166,9 @@ def test_policy(t):
     """s2s.deny: neither written to nor listened to"""
     with domains(t, 'a.example', 'b.example', before=lambda a, b: a.configure(s2s__deny=['*.example'])) as (a, b):
         juliet, romeo = a.login('juliet'), b.login('romeo')
-        say(juliet, 'romeo@b.example', 'no')
+        says(juliet, 'romeo@b.example', 'no')
         bounced(juliet, 'not-allowed')
-        say(romeo, 'juliet@a.example', 'no')
+        says(romeo, 'juliet@a.example', 'no')
         check('policy-violation' in xmpp.text_of(bounced(romeo, 'remote-server-timeout')), 'another reason')
 
 
@@ -293,7 +281,7 @@ def test_peer_from_is_checked(t):
             peer.send("<message %s type='chat'><body>no</body></message>" % addresses)
             condition = peer.wait_closed()
             check(condition == expected, '%s: %s' % (addresses, condition))
-        say(juliet, juliet.jid, 'end')
+        says(juliet, juliet.jid, 'end')
         hears(juliet, 'end')                 # and nothing before it
 
 
@@ -318,7 +306,7 @@ def test_peer_before_authentication(t):
         peer.opened()
         peer.send("<db:result from='peer.example' to='a.example'>k</db:result>")
         check(peer.wait_closed() == 'not-authorized', 'dialback without TLS')
-        say(juliet, juliet.jid, 'end')
+        says(juliet, juliet.jid, 'end')
         hears(juliet, 'end')
 
 
@@ -425,13 +413,13 @@ def test_outgoing_by_hand(t):
     with domains(t, 'a.example') as a:
         juliet = a.login('juliet')
         home = homed(t, a)
-        say(juliet, 'x@peer.example', 'one')
+        says(juliet, 'x@peer.example', 'one')
         peer = home.accept().accepted_external()
         got = peer.expect('{%s}message' % NS_SERVER)
         check(body(got) == 'one' and got.get('from') == juliet.jid and got.get('to') == 'x@peer.example', xmpp.text_of(got))
         peer.send("<message from='x@peer.example' to='%s'><body>no</body></message>" % juliet.jid)
         check(peer.wait_closed() == 'not-authorized', 'it may write')
-        say(juliet, 'x@peer.example', 'two')
+        says(juliet, 'x@peer.example', 'two')
         peer = home.accept().accepted(features=DIALBACK)
         got = peer.expect(DB_RESULT)
         check(got.get('from') == 'a.example' and got.get('to') == 'peer.example' and len(got.text) == 64, xmpp.text_of(got))
@@ -451,7 +439,7 @@ def test_outgoing_bidi_by_hand(t):
     with domains(t, 'a.example') as a:
         juliet = a.login('juliet')
         home = homed(t, a)
-        say(juliet, 'x@peer.example', 'one')
+        says(juliet, 'x@peer.example', 'one')
         peer = home.accept().accepted_external(BIDI)
         check(body(peer.expect('{%s}message' % NS_SERVER)) == 'one', 'not delivered')
         peer.send("<message from='x@peer.example' to='%s' type='chat'><body>two</body></message>" % juliet.jid)
@@ -467,7 +455,7 @@ def test_incoming_bidi_by_hand(t):
     with domains(t, 'a.example') as a:
         juliet = a.login('juliet')
         peer = peer_of(t, a).authenticated(bidi=True)
-        say(juliet, 'x@peer.example', 'one')
+        says(juliet, 'x@peer.example', 'one')
         got = peer.expect('{%s}message' % NS_SERVER)
         check(body(got) == 'one' and got.get('to') == 'x@peer.example', xmpp.text_of(got))
 
@@ -504,7 +492,7 @@ def test_outgoing_refusals(t):
         for behave, why in ((without_tls, 'does not offer TLS'), (another, 'another domain'), (invalid, 'invalid'),
                             (error, 'policy-violation'), (stream_error, 'host-gone')):
             home = homed(t, a)
-            say(juliet, 'x@peer.example', behave.__name__)
+            says(juliet, 'x@peer.example', behave.__name__)
             behave(home.accept(10))
             got = bounced(juliet, 'remote-server-timeout', timeout=10)
             check(why in xmpp.text_of(got), '%s: %s' % (behave.__name__, xmpp.text_of(got)))
@@ -517,13 +505,13 @@ def test_reconnects(t):
     with domains(t, 'a.example') as a:
         juliet = a.login('juliet')
         home = homed(t, a)
-        say(juliet, 'x@peer.example', 'one')
+        says(juliet, 'x@peer.example', 'one')
         peer = home.accept().accepted_external()
         check(body(peer.expect('{%s}message' % NS_SERVER)) == 'one', 'not delivered')
         peer.cut()
         time.sleep(0.3)
         for text in ('two', 'three'):
-            say(juliet, 'x@peer.example', text)
+            says(juliet, 'x@peer.example', text)
         peer = home.accept().accepted_external()
         for text in ('two', 'three'):
             check(body(peer.expect('{%s}message' % NS_SERVER)) == text, 'not in order')

@@ -78,6 +78,12 @@ tests_unit_test_dialback_SOURCES = tests/unit/test_dialback.c
 tests_unit_test_dialback_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_dialback_LDADD = $(UNIT_LDADD)
 
+check_PROGRAMS += tests/unit/test_dns
+TESTS += tests/unit/test_dns
+tests_unit_test_dns_SOURCES = tests/unit/test_dns.c
+tests_unit_test_dns_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_dns_LDADD = $(UNIT_LDADD)
+
 check_PROGRAMS += tests/unit/test_trail
 TESTS += tests/unit/test_trail
 tests_unit_test_trail_SOURCES = tests/unit/test_trail.c

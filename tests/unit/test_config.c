@@ -145,6 +145,8 @@ static const struct { const char *text; unsigned line, column; const char *messa
 	{ HOSTS "routes:\n  r.example: { address: 192.0.2.1, bind: eth0 }\n", 3, 42, "'eth0' is no IP address" },
 	{ HOSTS "routes:\n  r.example: { address: 192.0.2.1, fingerprints: [abc] }\n", 3, 50, "'abc' is no SHA-256 fingerprint" },
 	{ HOSTS "routes:\n  R.example: { address: 192.0.2.1 }\n", 3, 3, "'R.example' is no domain" },
+	{ HOSTS "dns:\n  servers: [ns.example]\n", 3, 12, "'ns.example' is no resolver" },
+	{ HOSTS "dns:\n  servers: ['192.0.2.1@0']\n", 3, 12, "'192.0.2.1@0' is no resolver" },
 	{ HOSTS "s2s:\n  trust: yes\n", 3, 10, "s2s.trust must be one of none, dialback, pkix, dane, pinned" },
 	{ HOSTS "limits:\n  auth_time: 30\n", 3, 14, "limits.auth_time must be a duration with its unit" },
 	{ HOSTS "limits: [ 1 ]\n", 2, 9, "limits must be a section of keys and values; here is a list" },
