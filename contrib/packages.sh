@@ -3,7 +3,9 @@
 
 build_packages="autoconf automake libtool pkg-config gcc libc6-dev make libevent-dev libexpat1-dev libssl-dev libpq-dev
 	libsqlite3-dev libicu-dev libidn2-dev libyaml-dev libjansson-dev libunbound-dev libsystemd-dev libstrophe-dev openssl"
-test_packages="clang coturn libclang-rt-14-dev llvm check ccache postgresql procps python3 python3-venv xz-utils nsd ldnsutils"
+test_packages="clang coturn libclang-rt-14-dev llvm check ccache postgresql procps python3 python3-venv xz-utils"
+# Partners of the tests of federation: other servers, and a name server. They are services too.
+partner_packages="prosody lua-unbound ejabberd nsd ldnsutils"
 
 # Which of the packages are not there. Where /etc/ssl/certs cannot be written (a container that shares it with its host)
 # ca-certificates and ssl-cert cannot be configured, nor what depends on them; unpacked is enough for us then.
@@ -34,6 +36,26 @@ need() {
 		--no-install-recommends -o Dpkg::Use-Pty=0 "$@" || { dpkg --configure -a; false; }' sh "${missing[@]}" >"$log" 2>&1 ||
 		[ -z "$(absent "$@")" ] || { tail -n 30 "$log" >&2; rm -f "$log"; return 1; }
 	rm -f "$log"
+}
+
+# need_partners: installs them without their being started, now or at the next boot.
+need_partners() {
+	local missing as='' policy=/usr/sbin/policy-rc.d made=''
+
+	command -v dpkg-query >/dev/null || return 0
+	# shellcheck disable=SC2086
+	mapfile -t missing < <(absent $partner_packages)
+	[ ${#missing[@]} -gt 0 ] || return 0
+	[ "$(id -u)" -eq 0 ] || as=sudo
+	if [ ! -e "$policy" ] && printf '#!/bin/sh\nexit 101\n' | $as tee "$policy" >/dev/null; then
+		made=1
+		$as chmod 755 "$policy"
+	fi
+	need "${missing[@]}"
+	[ -z "$made" ] || $as rm -f "$policy"
+	if command -v systemctl >/dev/null; then
+		$as systemctl disable prosody ejabberd nsd >/dev/null 2>&1 || true
+	fi
 }
 
 # module_dirs BUILD: the folders in which make leaves the modules, as server.module_dir wants them.

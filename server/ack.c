@@ -19,6 +19,8 @@ struct ack {
 	void (*settled)(void *arg, bool taken);  /* on home only */
 	void *settled_arg;
 	int64_t sid;
+	void (*fn)(void *arg, uint32_t h, bool ok); /* in place of a session; on home only */
+	void *arg;
 };
 
 struct ack *ack_new(struct sterna_session *s, uint32_t h)
@@ -40,6 +42,20 @@ struct ack *ack_new(struct sterna_session *s, uint32_t h)
 	return a;
 }
 
+struct ack *ack_new_for(struct worker *home, void (*fn)(void *arg, uint32_t h, bool ok), void *arg, uint32_t h)
+{
+	struct ack *a = xalloc(sizeof *a);
+
+	atomic_init(&a->holds, 1);
+	atomic_init(&a->failed, false);
+	atomic_init(&a->unwritten, false);
+	a->home = home;
+	a->fn = fn;
+	a->arg = arg;
+	a->h = h;
+	return a;
+}
+
 bool ack_is_oldest(const struct ack *a)
 {
 	return a->older == NULL;
@@ -53,6 +69,13 @@ void ack_hold(struct ack *a)
 
 static void complete(struct ack *a)
 {
+	if (a->fn != NULL) {
+		if (a->settled != NULL)
+			a->settled(a->settled_arg, !atomic_load(&a->failed) && !atomic_load(&a->unwritten));
+		a->fn(a->arg, a->h, !atomic_load(&a->failed));
+		free(a);
+		return;
+	}
 	if (a->older != NULL)
 		a->older->newer = a->newer;
 	if (a->newer != NULL)

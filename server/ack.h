@@ -10,10 +10,13 @@
 
 struct ack;
 struct sterna_session;
+struct worker;
 
 /** For the stanza with this inbound number (0: the session has no XEP-0198). Held once by the caller. The
  *  session counts it as unsettled: its own reads wait until it is not. */
 struct ack *ack_new(struct sterna_session *s, uint32_t h);
+/** For a stanza that came from elsewhere: fn runs on home when all is committed, or not (ok false). */
+struct ack *ack_new_for(struct worker *home, void (*fn)(void *arg, uint32_t h, bool ok), void *arg, uint32_t h);
 /** No older one of its session is outstanding. */
 bool ack_is_oldest(const struct ack *a);
 void ack_hold(struct ack *a);                 /**< one more effect is under way; NULL does nothing */

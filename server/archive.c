@@ -127,6 +127,15 @@ void archive_untag_carried(struct stanza *st)
 	st->carried->origin = NULL;
 }
 
+bool archive_carried(const struct stanza *st, const char **owner, int64_t *id)
+{
+	if (st->carried == NULL)
+		return false;
+	*owner = st->carried->owner_bare;
+	*id = st->carried->id;
+	return true;
+}
+
 void archive_take_carried(struct sterna_call *c)
 {
 	if (c->stanza->carried == NULL)

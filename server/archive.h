@@ -21,6 +21,8 @@ void archive_sent(struct sterna_call *c);
 /** The stanza was refused: the row that it carries does not tell, after a crash or to a new session (origin.h), that it
  *  was taken. */
 void archive_untag_carried(struct stanza *st);
+/** Does the stanza carry a row? Whose, under which id; borrowed. */
+bool archive_carried(const struct stanza *st, const char **owner, int64_t *id);
 /** Where the stanza's way ends, whatever became of it: the row that it carries joins c's batch. */
 void archive_take_carried(struct sterna_call *c);
 /** At the end of the recipient's side, after delivery: the row, if archive, offline or a session's

@@ -359,7 +359,7 @@ static enum conn_outcome begin_handshake(struct conn *c)
 		return fail(c, STERNA_EIO, "no certificate for direct TLS");
 	c->ssl = connects ? tls_connect_new(c->tls, c->io.fd, c->tls_local, c->tls_remote, c->direct ? c->alpn : NULL)
 			  : tls_accept_new(c->tls, c->io.fd, c->direct ? c->alpn : NULL, c->t.tls_host);
-	if (c->ssl == NULL)
+	if (c->ssl == NULL || (c->dane != NULL && !tls_dane_use(c->dane, c->ssl, c->tls_remote)))
 		return fail(c, STERNA_EIO, "no TLS connection could be made");
 	c->state = HANDSHAKE;
 	c->want = IO_READ;
@@ -620,6 +620,7 @@ struct transport *conn_connect(struct loop *l, int fd, const struct conn_options
 
 	c->tls_local = xstrdup(o->tls_local != NULL ? o->tls_local : "");
 	c->tls_remote = xstrdup(o->tls_remote != NULL ? o->tls_remote : "");
+	c->dane = o->dane;
 	c->state = CONNECTING;
 	timer_set(&c->timer, c->limits->connect_us);
 	conn_update_watch(c);

@@ -9,6 +9,7 @@
 
 #include "server/cidr.h"
 #include "server/tls.h"
+#include "server/tls_dane.h"
 #include "server/transport.h"
 
 struct conn_limits {
@@ -33,6 +34,7 @@ struct conn_options {
 	void *admit_arg;
 	/** conn_connect(): names for TLS, A-labels, copied; local for our certificate, remote for SNI. */
 	const char *tls_local, *tls_remote;
+	struct tls_dane *dane;       /* conn_connect(): what the peer's certificate must be; taken; NULL: none */
 	const struct conn_limits *limits; /* must outlive the connection; NULL: the defaults */
 };
 

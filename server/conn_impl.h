@@ -26,6 +26,7 @@ struct conn {
 	const struct conn_limits *limits;
 	const char *alpn;
 	char *tls_local, *tls_remote; /* connecting side; else NULL */
+	struct tls_dane *dane;       /* connecting side; NULL: none */
 	char **xmpp_addrs;           /* read when first asked for */
 	bool (*admit)(void *arg, const struct ip *peer);
 	void *admit_arg;

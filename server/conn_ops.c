@@ -119,6 +119,7 @@ static void conn_free(struct transport **t)
 	buf_release(&c->t.out);
 	buf_release(&c->head);
 	tls_names_free(&c->xmpp_addrs);
+	tls_dane_free(&c->dane);
 	tls_context_unref(&c->tls);
 	free(c->tls_local);
 	free(c->tls_remote);

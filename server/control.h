@@ -46,6 +46,10 @@ struct control_command {
 	void (*fn)(struct control_request *r);
 };
 extern const struct control_command control_commands[];
+void control_s2s_list(struct control_request *r);        /**< control_s2s.c */
+void control_s2s_explain(struct control_request *r);
+void control_s2s_test(struct control_request *r);
+void control_s2s_reset(struct control_request *r);
 
 /** Takes result (NULL: none). */
 void control_answer(struct control_request *r, json_t *result);

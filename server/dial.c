@@ -78,6 +78,23 @@ static void target_failed(struct dial *d, const struct dial_target *t, const cha
 	trail_add(d->trail, now_us(d), "connect", false, "%s: %s", target_text(t, text, sizeof text), why);
 }
 
+/* RFC 7673 §3: records that DNSSEC has proven. */
+static struct tls_dane *dane_of(struct dial *d, const struct dial_target *t)
+{
+	struct tls_dane *dane;
+
+	if (t->tlsa == NULL || t->tlsa->count == 0)
+		return NULL;
+	dane = tls_dane_new(t->name);
+	for (unsigned i = 0; i < t->tlsa->count; i++) {
+		const struct dns_tlsa *r = &t->tlsa->record[i].tlsa;
+
+		tls_dane_add(dane, r->usage, r->selector, r->matching, r->data, r->len);
+	}
+	trail_add(d->trail, now_us(d), "dane", true, "%u TLSA records for %s", t->tlsa->count, t->name);
+	return dane;
+}
+
 /* The connection that was first: the others are given up. */
 static void won(struct dial *d, struct dial_runner *r)
 {
@@ -96,7 +113,8 @@ static void won(struct dial *d, struct dial_runner *r)
 	struct dial_result result = { .rc = STERNA_OK, .direct = t->direct, .text = text };
 
 	result.transport = conn_connect(d->worker->loop, fd, &(struct conn_options){ .tls = tls, .direct = t->direct,
-		.alpn = t->direct ? "xmpp-server" : NULL, .tls_local = d->from->ascii, .tls_remote = ascii });
+		.alpn = t->direct ? "xmpp-server" : NULL, .tls_local = d->from->ascii, .tls_remote = ascii,
+		.dane = dane_of(d, t) });
 	tls_context_unref(&tls);
 	d->fn(d->arg, &result);
 }

@@ -17,7 +17,6 @@ struct dial_result {
 	                              * STERNA_EUNAVAILABLE: none of its addresses answers, for now */
 	struct transport *transport; /* the callee's; its handler is to be set at once */
 	bool direct;                 /* TLS from the first byte: it is under way */
-	bool proven_names;           /* the target's name may be checked too: DNSSEC says so (RFC 7673) */
 	const char *text;            /* STERNA_OK: the address; else why; borrowed */
 };
 typedef void dial_fn(void *arg, const struct dial_result *r);

@@ -15,7 +15,9 @@ struct place {
 	struct dns_query *a, *aaaa;
 	struct ip ips[2][DNS_RECORDS];   /* of A, AAAA */
 	unsigned count[2];
-	bool secure;
+	bool secure;                     /* DNSSEC has proven all of it */
+	struct dns_query *query;         /* of TLSA */
+	struct dns_answer *tlsa;
 };
 
 struct dial_finding {
@@ -53,7 +55,7 @@ bool dial_is_public(const struct ip *ip)
 	return true;
 }
 
-static void add_target(struct dial *d, const struct ip *ip, uint16_t port, bool direct, const char *name, bool secure)
+static void add_target(struct dial *d, const struct ip *ip, uint16_t port, bool direct, const char *name)
 {
 	struct dial_target *t = &d->targets[d->count];
 	char text[IP_TEXT_SIZE];
@@ -69,7 +71,6 @@ static void add_target(struct dial *d, const struct ip *ip, uint16_t port, bool 
 	t->ip = *ip;
 	t->port = port;
 	t->direct = direct;
-	t->secure = secure;
 	snprintf(t->name, sizeof t->name, "%s", name);
 	d->count++;
 }
@@ -101,7 +102,7 @@ static bool take_literal(struct dial *d)
 		text[len - 2] = '\0';
 	if (ip_parse(text, &ip) != STERNA_OK)
 		return false;
-	add_target(d, &ip, PORT, false, "", false);
+	add_target(d, &ip, PORT, false, "");
 	return true;
 }
 
@@ -116,15 +117,20 @@ static void conclude(struct dial *d)
 		struct place *p = &f->places[i];
 		const unsigned most = p->count[0] > p->count[1] ? p->count[0] : p->count[1];
 
+		const unsigned before = d->count;
+
 		dns_cancel(&p->a);
 		dns_cancel(&p->aaaa);
+		dns_cancel(&p->query);
 		/* RFC 8305 §4: the families in turn, IPv6 first. */
 		for (unsigned n = 0; n < most; n++) {
 			if (n < p->count[1])
-				add_target(d, &p->ips[1][n], p->srv.port, p->direct, p->srv.target, p->secure);
+				add_target(d, &p->ips[1][n], p->srv.port, p->direct, p->srv.target);
 			if (n < p->count[0])
-				add_target(d, &p->ips[0][n], p->srv.port, p->direct, p->srv.target, p->secure);
+				add_target(d, &p->ips[0][n], p->srv.port, p->direct, p->srv.target);
 		}
+		for (unsigned n = before; n < d->count; n++)
+			d->targets[n].tlsa = p->tlsa;
 	}
 	if (d->count > 0)
 		dial_run(d);
@@ -165,6 +171,52 @@ static void note_addresses(struct dial *d, const struct place *p, const struct d
 		a->state == DNS_FOUND || a->state == DNS_NONE ? "" : a->why, security(a));
 }
 
+/* --- which certificate it has --- */
+
+static void on_tlsa(void *arg, const struct dns_answer *a)
+{
+	struct place *p = arg;
+	struct dial *d = p->dial;
+
+	p->query = NULL;
+	trail_add(d->trail, now_us(d), "dns", a->state == DNS_FOUND || a->state == DNS_NONE, "%s TLSA: %u records%s", p->srv.target,
+		a->count, security(a));
+	if (a->state == DNS_FOUND && a->secure) {
+		p->tlsa = xalloc(sizeof *a);
+		*p->tlsa = *a;
+		p->tlsa->why = NULL;
+	} else if (a->state == DNS_FAILED || a->state == DNS_BOGUS) {
+		/* RFC 7673 §3.3: it could be there and be kept from us, so this target is none. */
+		p->count[0] = p->count[1] = 0;
+		d->finding->failed = true;
+	}
+	if (--d->finding->open == 0)
+		conclude(d);
+}
+
+/* Only where DNSSEC has proven the way to it; else whoever could forge that could forge this. */
+static void look_up_certificates(struct dial *d)
+{
+	struct dial_finding *f = d->finding;
+	char name[DNS_NAME_SIZE + 32];
+
+	timer_cancel(&f->enough);
+	for (unsigned i = 0; i < f->count; i++)
+		f->open += f->places[i].secure && f->places[i].count[0] + f->places[i].count[1] > 0;
+	if (f->open == 0) {
+		conclude(d);
+		return;
+	}
+	for (unsigned i = 0; i < f->count; i++) {
+		struct place *p = &f->places[i];
+
+		if (!p->secure || p->count[0] + p->count[1] == 0)
+			continue;
+		snprintf(name, sizeof name, "_%u._tcp.%s", p->srv.port, p->srv.target);
+		p->query = dns_ask(d->worker, name, DNS_TLSA, on_tlsa, p);
+	}
+}
+
 static void took(struct place *p, const struct dns_answer *a, unsigned family)
 {
 	struct dial *d = p->dial;
@@ -172,11 +224,11 @@ static void took(struct place *p, const struct dns_answer *a, unsigned family)
 
 	note_addresses(d, p, a, family == 0 ? "A" : "AAAA");
 	f->failed |= a->state == DNS_FAILED || a->state == DNS_BOGUS;
-	p->secure = p->secure && (a->secure || a->state == DNS_NONE);
+	p->secure = p->secure && a->secure;
 	for (unsigned i = 0; a->state == DNS_FOUND && i < a->count; i++)
 		p->ips[family][p->count[family]++] = a->record[i].ip;
 	if (--f->open == 0)
-		conclude(d);
+		look_up_certificates(d);
 	else if (!timer_is_set(&f->enough))
 		timer_set(&f->enough, WAIT_US);
 }
@@ -382,6 +434,8 @@ void dial_find_end(struct dial *d)
 	for (unsigned i = 0; i < f->count; i++) {
 		dns_cancel(&f->places[i].a);
 		dns_cancel(&f->places[i].aaaa);
+		dns_cancel(&f->places[i].query);
+		free(f->places[i].tlsa);
 	}
 	free(f);
 }

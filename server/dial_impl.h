@@ -3,14 +3,16 @@
 #define STERNA_DIAL_IMPL_H
 
 #include "server/dial.h"
+#include "server/dns.h"
 
 enum { DIAL_TARGETS = 16, DIAL_RUNNERS = 4, DIAL_NAME = 256, DIAL_TEXT = 400 };
 
 struct dial_target {
 	struct ip ip;
 	uint16_t port;
-	bool direct, secure;         /* secure: DNSSEC has proven the way to it */
+	bool direct;
 	char name[DIAL_NAME];        /* of the machine, as SRV says; "" of a route */
+	const struct dns_answer *tlsa; /* of the finding; NULL: none */
 };
 
 struct dial_runner {

@@ -20,6 +20,7 @@ server_libsterna_la_SOURCES = \
 	server/conn_ops.c \
 	server/control.c server/control.h \
 	server/control_core.c \
+	server/control_s2s.c \
 	server/credential.c server/credential.h \
 	server/daemon.c server/daemon.h \
 	server/datetime.c server/datetime.h \
@@ -83,6 +84,9 @@ server_libsterna_la_SOURCES = \
 	server/s2s_check.c \
 	server/s2s_in.c \
 	server/s2s_out.c \
+	server/s2s_queue.c \
+	server/s2s_sm.c \
+	server/s2s_store.c \
 	server/s2s_stream.c \
 	server/sasl.c server/sasl.h \
 	server/sasl2.c server/sasl2.h \
@@ -97,6 +101,7 @@ server_libsterna_la_SOURCES = \
 	server/stream.c server/stream.h \
 	server/subscription.c server/subscription.h \
 	server/tls.c server/tls.h \
+	server/tls_dane.c server/tls_dane.h \
 	server/tls_peer.c \
 	server/tls_trust.c server/tls_trust.h \
 	server/tls_ticket.c server/tls_ticket.h \
@@ -130,6 +135,7 @@ server_sternactl_SOURCES = \
 	server/ctl_config.c \
 	server/ctl_pie.c \
 	server/ctl_report.c \
+	server/ctl_s2s.c \
 	server/ctl_server.c \
 	server/ctl_user.c \
 	server/sternactl.c

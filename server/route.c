@@ -248,34 +248,54 @@ static void hop_to(struct worker *from, struct worker *to, struct stanza **st, s
 }
 
 /* Out of this server: what the sender's side has to store is stored here. */
-static void to_elsewhere(struct worker *w, struct stanza **st, struct ack *ack, struct host *h)
+static struct sterna_call *leaving(struct worker *w, struct stanza **st, struct ack *ack)
 {
-	struct stanza *away = stanza_ref(*st);
-
-	trace(away, h != NULL ? "goes to a component" : "is for another server");
 	struct sterna_call *c = call_new(w, st);
 
 	ack_hold(ack);
 	c->ack = ack;
 	c->side = SIDE_IN;
-	if (h == NULL) { /* it comes back with an error: sent once more, it is a message like any other */
-		archive_untag_carried(c->stanza);
-		ack_unwritten(ack);
-	}
+	return c;
+}
+
+static void to_component(struct worker *w, struct stanza **st, struct ack *ack, struct host *h)
+{
+	struct stanza *away = stanza_ref(*st);
+
+	trace(away, "goes to a component");
+	struct sterna_call *c = leaving(w, st, ack);
+
 	archive_take_carried(c);
 	call_observe(c);
-	c->left = h != NULL;
+	c->left = true;
 	call_finish(c);
-	if (h != NULL) {
-		component_send(w, h, &away);
-		return;
-	}
-	if (away->to != NULL && s2s_is_on(w->server)) {
-		s2s_send(w, &away);
-		return;
-	}
-	if (away->to != NULL)
-		route_error(w, away, STERNA_REMOTE_SERVER_NOT_FOUND, "this server has no links to other servers");
+	component_send(w, h, &away);
+}
+
+/* The row that waits for the other server commits with the sender's own: then the acknowledgement holds. */
+static void to_server(struct worker *w, struct stanza **st, struct ack *ack)
+{
+	struct stanza *away = stanza_ref(*st);
+	enum sterna_condition condition = STERNA_REMOTE_SERVER_NOT_FOUND;
+	const char *text = "this server has no links to other servers";
+	struct s2s_link *l = away->to != NULL && s2s_is_on(w->server) ? s2s_admit(w, away, &condition, &text) : NULL;
+	int64_t id = 0;
+
+	trace(away, "is for another server");
+	struct sterna_call *c = leaving(w, st, ack);
+
+	if (l == NULL)
+		not_taken(c);
+	else
+		id = s2s_store(l, c);
+	archive_take_carried(c);
+	call_observe(c);
+	c->left = l != NULL;
+	call_finish(c);
+	if (l != NULL)
+		s2s_send(l, &away, id);
+	else if (away->to != NULL)
+		route_error(w, away, condition, text);
 	stanza_unref(&away);
 }
 
@@ -288,8 +308,12 @@ void route_hop(struct worker *w, struct stanza **st, struct ack *ack)
 		hop_to(w, s2s_owner(w->server, jid_domain((*st)->to)), st, ack);
 		return;
 	}
-	if (h == NULL || h->kind == HOST_COMPONENT) {
-		to_elsewhere(w, st, ack, h);
+	if (h == NULL) {
+		to_server(w, st, ack);
+		return;
+	}
+	if (h->kind == HOST_COMPONENT) {
+		to_component(w, st, ack, h);
 		return;
 	}
 	if (h->kind == HOST_USERS && jid_local((*st)->to) == NULL) {

@@ -1,8 +1,7 @@
-/* s2s.c - links: queues of what is to go to other domains, attempts to get a stream for them, and what goes back. */
+/* s2s.c - links: what is to go to other domains, and attempts to get streams for it. */
 #include "server/s2s_impl.h"
 #include <stdlib.h>
 #include <string.h>
-#include "server/route.h"
 
 /* How often a link is tried anew: quickly where the peer was there of late, so that traffic flows again soon after
  * the cause has ended; ever more slowly where it never was. */
@@ -82,14 +81,9 @@ struct s2s_link *s2s_link(struct worker *w, struct host *host, const struct jid 
 	l->key = key_of(host, jid_full(remote));
 	l->used_us = loop_now_us(w->loop);
 	timer_init(&l->retry, w->loop, on_retry, l);
+	s2s_queue_init(l);
 	map_put(&w->links, l->key, l);
 	return l;
-}
-
-static void item_free(struct s2s_item *i)
-{
-	stanza_unref(&i->stanza);
-	free(i);
 }
 
 static void link_free(struct s2s_link *l)
@@ -97,10 +91,8 @@ static void link_free(struct s2s_link *l)
 	timer_cancel(&l->retry);
 	s2s_attempt_end(&l->attempt);
 	s2s_attempt_end(&l->verifier);
-	for (struct s2s_item *i = l->first, *next; i != NULL; i = next) {
-		next = i->next;
-		item_free(i);
-	}
+	s2s_attempt_end(&l->test);
+	s2s_queue_clear(l);
 	map_remove(&l->worker->links, l->key);
 	free(l->key);
 	jid_unref(&l->remote);
@@ -113,140 +105,51 @@ void s2s_link_join(struct s2s_link *l, struct stream *s)
 	l->streams++;
 }
 
-/* --- what goes back --- */
+/* --- what is to be sent --- */
 
-static void bounce(struct s2s_link *l, struct stanza *st, enum sterna_condition condition, const char *text)
+void s2s_link_try(struct s2s_link *l)
 {
-	metric_add(l->worker->server->metric_set, l->worker->index, METRIC_S2S_BOUNCED, 0, 1);
-	log_debug("s2s", "goes back", "stanza_id", LOG_UINT(st->trace), "domain", jid_full(l->remote), "condition",
-		condition_name(condition), "why", text);
-	route_error(l->worker, st, condition, text);
-}
-
-static struct s2s_item *unlink_item(struct s2s_link *l, struct s2s_item **at, struct s2s_item *before)
-{
-	struct s2s_item *i = *at;
-
-	*at = i->next;
-	if (l->last == i)
-		l->last = before;
-	l->count--;
-	l->bytes -= i->size;
-	return i;
-}
-
-/* Everything that 'all' or its time wants. */
-static void bounce_items(struct s2s_link *l, bool all, enum sterna_condition condition, const char *text)
-{
-	const uint64_t now = now_us(l);
-	struct s2s_item *before = NULL;
-
-	for (struct s2s_item **at = &l->first; *at != NULL;) {
-		if (!all && (*at)->until_us > now) {
-			before = *at;
-			at = &(*at)->next;
-			continue;
-		}
-		struct s2s_item *i = unlink_item(l, at, before);
-
-		bounce(l, i->stanza, condition, text);
-		item_free(i);
-	}
-}
-
-/* --- the queue --- */
-
-static bool has_room(const struct s2s_link *l)
-{
-	return l->stream != NULL && l->stream->state == STREAM_BOUND
-		&& buf_len(&l->stream->transport->out) <= l->worker->server->config->limits.output_high.bytes;
-}
-
-static void send_now(struct s2s_link *l, struct stanza *st)
-{
-	stream_send(l->stream, st, NULL);
-	l->sent++;
-	l->used_us = now_us(l);
-	metric_add(l->worker->server->metric_set, l->worker->index, METRIC_S2S_STANZAS, S2S_OUT, 1);
-}
-
-void s2s_link_flush(struct s2s_link *l)
-{
-	while (l->first != NULL && has_room(l)) {
-		struct s2s_item *i = unlink_item(l, &l->first, NULL);
-
-		send_now(l, i->stanza);
-		item_free(i);
-	}
-}
-
-/* A message waits for its server; who asks wants to hear soon; presence is old soon. */
-static uint64_t patience(const struct s2s_link *l, const struct stanza *st)
-{
-	return (uint64_t)(st->kind == STERNA_MESSAGE ? config_of(l)->queue_time.us : config_of(l)->connect_time.us);
-}
-
-static void append(struct s2s_link *l, struct stanza **st)
-{
-	struct s2s_item *i = xalloc(sizeof *i);
-
-	stanza_share(*st);
-	i->size = (*st)->inner_len + 512;
-	i->stanza = *st;
-	*st = NULL;
-	i->until_us = now_us(l) + patience(l, i->stanza);
-	*(l->last != NULL ? &l->last->next : &l->first) = i;
-	l->last = i;
-	l->count++;
-	l->bytes += i->size;
-}
-
-static void try_soon(struct s2s_link *l)
-{
-	if (l->stream == NULL && l->attempt == NULL && !timer_is_set(&l->retry) && !l->worker->stopping)
+	if (l->waiting.first != NULL && l->stream == NULL && l->attempt == NULL && !timer_is_set(&l->retry)
+		&& !l->worker->stopping && l->worker->s2s_loading == NULL)
 		s2s_attempt_start(l, false);
 }
 
-static void put(struct s2s_link *l, struct stanza **st)
+struct s2s_link *s2s_admit(struct worker *w, const struct stanza *st, enum sterna_condition *condition, const char **text)
 {
-	const struct config_s2s *c = config_of(l);
-
-	if (l->first == NULL && has_room(l)) {
-		send_now(l, *st);
-		stanza_unref(st);
-		return;
-	}
-	/* Known not to be there, and nothing that would be kept for it: no need to let anyone wait. */
-	if (l->condition != 0 && timer_is_set(&l->retry) && (*st)->kind != STERNA_MESSAGE) {
-		bounce(l, *st, l->condition, l->why);
-		stanza_unref(st);
-		return;
-	}
-	if (l->count >= c->queue_stanzas || l->bytes >= c->queue_bytes.bytes) {
-		bounce(l, *st, STERNA_RESOURCE_CONSTRAINT, "too much waits for that server");
-		stanza_unref(st);
-		return;
-	}
-	append(l, st);
-	try_soon(l);
-}
-
-void s2s_send(struct worker *w, struct stanza **st)
-{
-	struct jid *domain = jid_to_domain((*st)->to);
-	struct host *h = (*st)->from != NULL ? server_host(w->server, jid_domain((*st)->from)) : NULL;
+	struct jid *domain = jid_to_domain(st->to);
+	struct host *h = st->from != NULL ? server_host(w->server, jid_domain(st->from)) : NULL;
 	struct s2s_link *l = NULL;
 
-	if (h == NULL)
-		log_error("s2s", "a stanza that is not ours to send", "stanza_id", LOG_UINT((*st)->trace));
-	else if (config_trust_of(w->server->config, jid_full(domain)) == CONFIG_TRUST_NONE)
-		route_error(w, *st, STERNA_NOT_ALLOWED, "this server does not talk to that one");
-	else if ((l = s2s_link(w, h, domain)) == NULL)
-		route_error(w, *st, STERNA_RESOURCE_CONSTRAINT, "too many links to other servers");
+	*text = NULL;
+	*condition = STERNA_NOT_ALLOWED;
+	if (h == NULL) {
+		log_error("s2s", "a stanza that is not ours to send", "stanza_id", LOG_UINT(st->trace));
+	} else if (config_trust_of(w->server->config, jid_full(domain)) == CONFIG_TRUST_NONE) {
+		*text = "this server does not talk to that one";
+	} else if ((l = s2s_link(w, h, domain)) == NULL) {
+		*condition = STERNA_RESOURCE_CONSTRAINT;
+		*text = "too many links to other servers";
+	} else {
+		*text = s2s_queue_refuses(l, st, condition);
+	}
 	jid_unref(&domain);
-	if (l != NULL)
-		put(l, st);
-	stanza_unref(st);
+	return *text == NULL ? l : NULL;
+}
+
+void s2s_send(struct s2s_link *l, struct stanza **st, int64_t id)
+{
+	s2s_queue_put(l, st, id);
+}
+
+/* All that waited before we began is in its queue. */
+void s2s_loaded(struct worker *w)
+{
+	const struct map_entry *e;
+
+	for (size_t at = 0; !w->stopping && (e = map_next(&w->links, &at)) != NULL;) {
+		s2s_link_flush(e->value);
+		s2s_link_try(e->value);
+	}
 }
 
 /* --- up and down --- */
@@ -262,6 +165,9 @@ void s2s_link_up(struct s2s_link *l, struct stream *s)
 	l->condition = 0;
 	timer_cancel(&l->retry);
 	s2s_attempt_end(&l->attempt); /* the peer was faster */
+	l->out = 0;
+	if (s->s2s->offers_sm)
+		s2s_sm_enable(s);
 	s2s_link_flush(l);
 }
 
@@ -280,24 +186,24 @@ void s2s_link_down(struct s2s_link *l, struct stream *s)
 		return;
 	l->stream = NULL;
 	l->last_up_wall_us = loop_wall_us(l->worker->loop);
-	if (l->first != NULL && !l->worker->stopping)
+	if (l->worker->stopping)
+		return; /* what waits is stored */
+	s2s_queue_lost(l);
+	if (l->waiting.first != NULL)
 		timer_set(&l->retry, jitter(l, AFTER_LOSS_US));
 }
 
 void s2s_link_hurry(struct s2s_link *l)
 {
 	l->pause_us = 0;
-	if (timer_is_set(&l->retry) && l->first != NULL)
+	if (timer_is_set(&l->retry) && l->waiting.first != NULL)
 		timer_set(&l->retry, 0);
 }
 
 static void on_retry(struct timer *t, void *arg)
 {
-	struct s2s_link *l = arg;
-
 	(void)t;
-	if (l->first != NULL)
-		try_soon(l);
+	s2s_link_try(arg);
 }
 
 static void say_failed(struct s2s_link *l, const struct s2s_attempt *a, const struct trail_step *cause)
@@ -308,7 +214,7 @@ static void say_failed(struct s2s_link *l, const struct s2s_attempt *a, const st
 	if (!same || l->failures % 32 == 0)
 		log_notice("s2s", "no stream", "domain", jid_full(l->remote), "host", jid_full(l->host->jid), "for",
 			a->verifies ? "dialback" : "stanzas", "at", cause->what, "why", cause->text, "attempts", LOG_UINT(l->failures),
-			"waiting", LOG_UINT(l->count));
+			"waiting", LOG_UINT(l->waiting.count));
 }
 
 static unsigned failure_label(const char *what)
@@ -343,7 +249,7 @@ void s2s_link_failed(struct s2s_link *l, struct s2s_attempt *a, enum sterna_cond
 	timer_set(&l->retry, jitter(l, l->pause_us));
 	/* No such domain, or one that we never got on with: nobody needs to wait to hear that. */
 	if (condition == STERNA_REMOTE_SERVER_NOT_FOUND || (a->refused && !l->was_up))
-		bounce_items(l, true, condition, l->why);
+		s2s_queue_bounce(l, true, condition, l->why);
 }
 
 /* --- every few seconds --- */
@@ -357,12 +263,11 @@ static void sweep_link(struct s2s_link *l)
 {
 	const uint64_t idle = (uint64_t)config_of(l)->idle_time.us;
 
-	bounce_items(l, false, l->condition != 0 ? l->condition : STERNA_REMOTE_SERVER_TIMEOUT,
-		*l->why != '\0' ? l->why : "the server could not be reached in time");
+	s2s_queue_sweep(l);
 	s2s_checks_sweep(l);
-	if (l->stream != NULL && l->first == NULL && is_idle(l, idle))
+	if (l->stream != NULL && l->waiting.first == NULL && l->sent.first == NULL && is_idle(l, idle))
 		stream_close(l->stream);
-	if (l->stream == NULL && l->first == NULL && l->streams == 0 && l->attempt == NULL && l->verifier == NULL
+	if (l->stream == NULL && l->waiting.first == NULL && l->streams == 0 && l->attempt == NULL && l->verifier == NULL && l->test == NULL
 		&& l->checks == NULL && is_idle(l, FORGET_US))
 		link_free(l);
 }
@@ -389,12 +294,14 @@ void s2s_stop(struct worker *w)
 {
 	const struct map_entry *e;
 
+	s2s_load_cancel(w);
 	for (size_t at = 0; (e = map_next(&w->links, &at)) != NULL;) {
 		struct s2s_link *l = e->value;
 
 		timer_cancel(&l->retry);
 		s2s_attempt_end(&l->attempt);
 		s2s_attempt_end(&l->verifier);
+		s2s_attempt_end(&l->test);
 	}
 }
 

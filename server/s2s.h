@@ -9,15 +9,23 @@
 
 #include "server/stream.h"
 
+struct s2s_link;
+
 extern const struct stream_kind s2s_in_kind, s2s_out_kind;
 
 /** Are there links to other servers at all? */
 bool s2s_is_on(const struct server *s);
 /** Which worker owns that remote domain. */
 struct worker *s2s_owner(const struct server *s, const char *domain);
-/** On the owner of st's recipient: to that server, now or when it can be reached. Takes st. What cannot be sent is
- *  answered with remote-server-not-found, remote-server-timeout or resource-constraint. */
-void s2s_send(struct worker *w, struct stanza **st);
+/** On the owner of st's recipient: the link that takes it, or NULL: it is to be refused so. */
+struct s2s_link *s2s_admit(struct worker *w, const struct stanza *st, enum sterna_condition *condition, const char **text);
+/** c's stanza is for that link: if it is worth keeping, c's batch gets a row that outlives us. @return its id, or 0 */
+int64_t s2s_store(struct s2s_link *l, struct sterna_call *c);
+/** To that server, now or when it can be reached; what cannot be sent in time goes back with remote-server-not-found or
+ *  remote-server-timeout. Takes st. */
+void s2s_send(struct s2s_link *l, struct stanza **st, int64_t id);
+/** When the worker starts: what waited when the last process ended. */
+void s2s_load(struct worker *w);
 
 /** Every few seconds: what has waited too long goes back, idle streams end. */
 void s2s_sweep(struct worker *w);

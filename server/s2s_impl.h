@@ -13,12 +13,19 @@
 
 enum { S2S_LOCALS_MAX = 32 };        /* of our domains that one incoming stream may be authorised for */
 
-/** What waits for its server. */
+/** What waits for its server, or for its confirmation. */
 struct s2s_item {
 	struct s2s_item *next;
 	struct stanza *stanza;
 	uint64_t until_us;           /* then it goes back */
 	size_t size;
+	int64_t id;                  /* of its row; 0: it has none */
+	uint32_t n;                  /* sent as the n-th on the stream */
+	bool restored;               /* from before we began */
+};
+struct s2s_list {
+	struct s2s_item *first, *last;
+	size_t count;
 };
 
 /** A key that a peer has shown us, on its way to its own server (XEP-0220 §2.2): db:result came, db:verify goes out. */
@@ -41,7 +48,9 @@ struct s2s_attempt {
 	struct stream *stream;       /* its present one; NULL: being dialled */
 	struct trail trail;
 	struct timer deadline;       /* s2s.connect_time, for all of it */
-	enum tls_proof proof;        /* of the present one */
+	/** A test: told how it ended, in place of all else; the stream is closed then. */
+	void (*done)(void *arg, const struct s2s_attempt *a, bool ok);
+	void *arg;
 };
 
 /** A pair of domains, ours and theirs. */
@@ -50,11 +59,18 @@ struct s2s_link {
 	struct host *host;
 	struct jid *remote;
 	char *key;                   /* in worker->links */
-	struct s2s_item *first, *last;
-	size_t count, bytes;
+	struct s2s_list waiting, sent; /* sent: not confirmed yet */
+	size_t bytes;                /* of both */
+	uint32_t out;                /* sent on this stream */
+	unsigned unasked;            /* of those, since we asked last */
+	struct timer ask;
+	uint64_t asked_us;           /* a ping is under way since then; 0: none */
+	uint32_t asked_n;            /* what it confirms */
+	char ping_id[33];
 	struct stream *stream;       /* carries the queue; NULL: none does */
 	struct s2s_attempt *attempt; /* to get one; NULL: none under way */
 	struct s2s_attempt *verifier; /* for checks */
+	struct s2s_attempt *test;    /* an administrator's */
 	struct s2s_check *checks;
 	size_t check_count;
 	unsigned streams;            /* that point here: it stays */
@@ -68,7 +84,7 @@ struct s2s_link {
 	struct trail trail;          /* of the last attempt that ended */
 	enum sterna_condition condition; /* what goes back now that it failed; 0: not known to fail */
 	char why[TRAIL_TEXT];        /* the same for people */
-	uint64_t sent, received;     /* stanzas */
+	uint64_t sent_count, received; /* stanzas */
 };
 
 /** A stream's part. */
@@ -84,6 +100,9 @@ struct s2s {
 	bool out;                    /* we opened it */
 	bool bidi;                   /* both ways (XEP-0288) */
 	bool external, dialback;     /* what was tried */
+	bool offers_sm, sm_pending, sm_out; /* XEP-0198: it could; we asked for it; what we send is acknowledged */
+	uint32_t sm_base;            /* link->out, when it began */
+	struct s2s_sm *sm;           /* of what comes; NULL: nothing has */
 	bool failed;                 /* why is in the trail */
 };
 
@@ -98,6 +117,8 @@ void s2s_link_join(struct s2s_link *l, struct stream *s);
 void s2s_link_up(struct s2s_link *l, struct stream *s);
 /** It does not any more. */
 void s2s_link_down(struct s2s_link *l, struct stream *s);
+/** A stream, if one is wanted and none under way. */
+void s2s_link_try(struct s2s_link *l);
 /** As much of the queue as the stream takes. */
 void s2s_link_flush(struct s2s_link *l);
 /** The peer gave a sign of life: an attempt that waits begins now. */
@@ -107,9 +128,52 @@ void s2s_link_failed(struct s2s_link *l, struct s2s_attempt *a, enum sterna_cond
 /** Is that proof enough for what the configuration wants of this domain? */
 bool s2s_is_enough(const struct server *s, const char *domain, enum tls_proof p);
 
+/* --- s2s_queue.c --- */
+
+void s2s_queue_init(struct s2s_link *l);
+void s2s_queue_clear(struct s2s_link *l);
+/** Why it cannot be taken, or NULL. */
+const char *s2s_queue_refuses(const struct s2s_link *l, const struct stanza *st, enum sterna_condition *condition);
+void s2s_queue_put(struct s2s_link *l, struct stanza **st, int64_t id);
+/** A row of an earlier process; in order. Takes st. */
+void s2s_queue_restore(struct s2s_link *l, struct stanza **st, int64_t id, int64_t expires_us);
+/** Back to their senders: all that wait, or those whose time is over. */
+void s2s_queue_bounce(struct s2s_link *l, bool all, enum sterna_condition condition, const char *text);
+/** The peer has the first n of this stream. */
+void s2s_queue_confirmed(struct s2s_link *l, uint32_t n);
+/** Ask for that. */
+void s2s_queue_ask(struct s2s_link *l);
+/** Is it the answer to our ping? */
+bool s2s_queue_answer(struct worker *w, const struct stanza *st);
+/** The stream is lost: what is not confirmed waits again. */
+void s2s_queue_lost(struct s2s_link *l);
+void s2s_queue_sweep(struct s2s_link *l);
+
+/* --- s2s_store.c --- */
+
+void s2s_store_confirmed(struct s2s_link *l, int64_t up_to);
+void s2s_store_drop(struct s2s_link *l, int64_t id);
+void s2s_loaded(struct worker *w);          /**< s2s.c: the queues are as they were */
+void s2s_load_cancel(struct worker *w);
+
+/* --- s2s_sm.c --- */
+
+/** One more stanza has come: its acknowledgement. */
+struct ack *s2s_sm_count_in(struct stream *s);
+void s2s_sm_forget(struct s2s *x);
+void s2s_sm_enable(struct stream *s);
+void s2s_sm_on_enable(struct stream *s, struct arena **a, struct sterna_elem *e);
+void s2s_sm_on_enabled(struct stream *s, struct arena **a, struct sterna_elem *e);
+void s2s_sm_on_failed(struct stream *s, struct arena **a, struct sterna_elem *e);
+void s2s_sm_on_resume(struct stream *s, struct arena **a, struct sterna_elem *e);
+void s2s_sm_on_r(struct stream *s, struct arena **a, struct sterna_elem *e);
+void s2s_sm_on_a(struct stream *s, struct arena **a, struct sterna_elem *e);
+
 /* --- s2s_out.c --- */
 
 void s2s_attempt_start(struct s2s_link *l, bool verifies);
+/** A try: done is called once, from the loop, or when the link goes. */
+void s2s_attempt_test(struct s2s_link *l, void (*done)(void *arg, const struct s2s_attempt *a, bool ok), void *arg);
 /** Also in the middle of it; its stream is closed. */
 void s2s_attempt_end(struct s2s_attempt **a);
 /** A verifying attempt is ready, or more keys have come: send them. */

@@ -7,6 +7,7 @@
 #include <string.h>
 #include "server/base64.h"
 #include "server/net.h"
+#include "server/sm.h"
 
 #define NS_LIMITS "urn:xmpp:stream-limits:0"
 
@@ -96,6 +97,8 @@ static void features(struct stream *s)
 		elem_add(a, elem_add(a, f, "dialback", NS_DIALBACK_FEATURE), "errors", NS_DIALBACK_FEATURE);
 		elem_add(a, f, "bidi", NS_BIDI_FEATURE);
 	}
+	if (s->state == STREAM_AUTHED)
+		elem_add(a, f, "sm", NS_SM);
 	if (s->state != STREAM_OPEN)
 		add_limits(s, a, f);
 	elem_write_inner(&text, f);
@@ -345,6 +348,10 @@ static const struct stream_rule rules[] = {
 	{ STREAM_SECURE, NS_BIDI, "bidi", on_bidi },                              /* XEP-0288 §2.1 */
 	{ STREAM_SECURE | STREAM_BOUND, NS_DIALBACK, "result", on_result },       /* XEP-0220 §2.1.1 */
 	{ STREAM_SECURE | STREAM_BOUND, NS_DIALBACK, "verify", on_verify },       /* §2.3.1 */
+	{ STREAM_BOUND, NS_SM, "enable", s2s_sm_on_enable },                      /* XEP-0198 §3 */
+	{ STREAM_BOUND, NS_SM, "resume", s2s_sm_on_resume },
+	{ STREAM_BOUND, NS_SM, "r", s2s_sm_on_r },
+	{ STREAM_BOUND, NS_SM, "a", s2s_sm_on_a },
 	{ ANY, NS_STREAM, "error", on_error },
 };
 

@@ -9,6 +9,7 @@
 #include "server/base64.h"
 #include "server/dialback.h"
 #include "server/net.h"
+#include "server/sm.h"
 
 static struct trail *trail_of(struct stream *s)
 {
@@ -46,7 +47,10 @@ static void attempt_failed(struct s2s_attempt *a, enum sterna_condition conditio
 {
 	struct s2s_link *l = a->link;
 
-	if (a->verifies) {
+	if (a->done != NULL) {
+		l->test = NULL;
+		s2s_attempt_end(&a);
+	} else if (a->verifies) {
 		l->verifier = NULL;
 		s2s_link_failed(l, a, condition);
 		s2s_attempt_end(&a);
@@ -89,23 +93,37 @@ static void on_dialled(void *arg, const struct dial_result *r)
 	s2s_link_join(l, s);
 	s->host = l->host;
 	a->stream = s;
-	a->proof = TLS_PROOF_NONE;
 	if (!r->direct)
 		stream_header(s, NULL);
 }
 
-void s2s_attempt_start(struct s2s_link *l, bool verifies)
+static void start(struct s2s_link *l, struct s2s_attempt *a)
 {
 	struct worker *w = l->worker;
-	struct s2s_attempt *a = xalloc(sizeof *a);
 
 	a->link = l;
-	a->verifies = verifies;
-	*(verifies ? &l->verifier : &l->attempt) = a;
 	trail_begin(&a->trail, loop_now_us(w->loop), loop_wall_us(w->loop));
 	timer_init(&a->deadline, w->loop, on_deadline, a);
 	timer_set(&a->deadline, (uint64_t)w->server->config->s2s.connect_time.us);
 	a->dial = w->server->ways->start(w, l->host, jid_full(l->remote), &a->trail, on_dialled, a);
+}
+
+void s2s_attempt_start(struct s2s_link *l, bool verifies)
+{
+	struct s2s_attempt *a = xalloc(sizeof *a);
+
+	a->verifies = verifies;
+	*(verifies ? &l->verifier : &l->attempt) = a;
+	start(l, a);
+}
+
+void s2s_attempt_test(struct s2s_link *l, void (*done)(void *arg, const struct s2s_attempt *a, bool ok), void *arg)
+{
+	struct s2s_attempt *a = l->test = xalloc(sizeof *a);
+
+	a->done = done;
+	a->arg = arg;
+	start(l, a);
 }
 
 void s2s_attempt_end(struct s2s_attempt **attempt)
@@ -115,6 +133,8 @@ void s2s_attempt_end(struct s2s_attempt **attempt)
 	*attempt = NULL;
 	if (a == NULL)
 		return;
+	if (a->done != NULL)
+		a->done(a->arg, a, a->ready);
 	timer_cancel(&a->deadline);
 	a->link->worker->server->ways->free(&a->dial);
 	if (a->stream != NULL) {
@@ -203,6 +223,12 @@ static void bound(struct stream *s, const char *by)
 	if (x->bidi)
 		s2s_authorise(s, s->host);
 	note(s, "ready", true, "authenticated by %s%s", by, x->bidi ? ", bidirectional" : "");
+	if (a != NULL && a->done != NULL) {
+		a->ready = true;
+		l->test = NULL;
+		s2s_attempt_end(&a);
+		return;
+	}
 	if (a != NULL) {
 		l->trail = a->trail;
 		l->attempt = NULL;
@@ -280,6 +306,7 @@ static void on_features(struct stream *s, struct arena **a, struct sterna_elem *
 	if (s->state == STREAM_SECURE) {
 		choose(s, *a, e);
 	} else if (s->state == STREAM_AUTHED) {
+		s->s2s->offers_sm = elem_child(e, "sm", NS_SM) != NULL;
 		bound(s, "EXTERNAL");
 	} else if (elem_child(e, "starttls", NS_TLS) == NULL) {
 		refuse(s, "tls", "the peer does not offer TLS");
@@ -445,6 +472,10 @@ static const struct stream_rule rules[] = {
 	{ STREAM_SECURE, NS_SASL, "failure", on_sasl_failure },              /* §6.4.5 */
 	{ STREAM_SECURE | STREAM_BOUND, NS_DIALBACK, "result", on_result },  /* XEP-0220 §2.4 */
 	{ STREAM_SECURE | STREAM_BOUND, NS_DIALBACK, "verify", on_verify },  /* §2.3 */
+	{ STREAM_BOUND, NS_SM, "enabled", s2s_sm_on_enabled },               /* XEP-0198 §3 */
+	{ STREAM_BOUND, NS_SM, "failed", s2s_sm_on_failed },
+	{ STREAM_BOUND, NS_SM, "r", s2s_sm_on_r },
+	{ STREAM_BOUND, NS_SM, "a", s2s_sm_on_a },
 	{ ANY, NS_STREAM, "error", on_error },
 };
 

@@ -30,6 +30,7 @@ void s2s_forget(struct stream *s)
 		if (x->link->stream == s)
 			x->link->stream = NULL;
 	}
+	s2s_sm_forget(x);
 	jid_unref(&x->remote);
 	free(x->their_id);
 	free(x);
@@ -170,10 +171,13 @@ void s2s_stanza(struct stream *s, struct arena **a, struct sterna_elem *e)
 	stream_charge(s, &s->stanzas, &w->server->config->limits.stanzas_s2s, 1);
 	metric_add(w->server->metric_set, w->index, METRIC_S2S_STANZAS, S2S_IN, 1);
 	st->trace = worker_trace(w);
-	if (route_shape_ok(st))
-		route_hop(w, &st, NULL);
-	else
+	struct ack *ack = s2s_sm_count_in(s);
+
+	if (!route_shape_ok(st))
 		route_error(w, st, STERNA_BAD_REQUEST, NULL);
+	else if (!s2s_queue_answer(w, st))
+		route_hop(w, &st, ack);
+	ack_done(&ack, true);
 	stanza_unref(&st);
 	stream_pause_if_congested(s);
 }

@@ -200,6 +200,7 @@ void worker_start(struct worker *w)
 	db_on_state(w->db, on_db_state, w);
 	timer_init(&w->sweep, w->loop, on_sweep, w);
 	timer_set(&w->sweep, SWEEP_US);
+	s2s_load(w);
 	worker_measure(w);
 }
 

@@ -23,6 +23,7 @@ struct account;
 struct dns;
 struct net;
 struct registry;
+struct s2s_loading;
 struct s2s_ways;
 struct stanza;
 struct stream;
@@ -78,6 +79,7 @@ struct worker {
 	struct map accounts;                     /* bare JID to struct account */
 	struct map lanes;                        /* addresses of services with something under way (lane.h) */
 	struct map links;                        /* "ours theirs" to struct s2s_link (s2s_impl.h) */
+	struct s2s_loading *s2s_loading;         /* queues of an earlier process are being read */
 	struct dns *dns;                         /* made when first asked */
 	struct stream *streams;                  /* doubly linked, all of this worker */
 	struct stream *awake_first, *awake_last; /* those whose XML parser is there, the one heard last first */

@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 static const struct ctl_command *const tables[] = {
-	ctl_user_commands, ctl_server_commands, ctl_config_commands, ctl_pie_commands,
+	ctl_user_commands, ctl_server_commands, ctl_s2s_commands, ctl_config_commands, ctl_pie_commands,
 	ctl_report_commands,
 };
 

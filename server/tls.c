@@ -287,6 +287,11 @@ static SSL_CTX *new_ctx(struct tls_context *c, const struct tls_options *o)
 	SSL_CTX_set_num_tickets(ctx, 0);
 	SSL_CTX_set_max_early_data(ctx, 0);
 	SSL_CTX_set_max_cert_list(ctx, PEER_CHAIN_BYTES);
+	if (SSL_CTX_dane_enable(ctx) != 1) {
+		log_error("tls", "no DANE", "error", tls_error_text());
+		SSL_CTX_free(ctx);
+		return NULL;
+	}
 	SSL_CTX_set_tlsext_servername_callback(ctx, on_sni);
 	SSL_CTX_set_tlsext_servername_arg(ctx, c);
 	SSL_CTX_set_alpn_select_cb(ctx, on_alpn, NULL);

@@ -197,6 +197,10 @@ enum tls_proof tls_peer_proof(SSL *ssl, const char *domain, const struct tls_pin
 		*why = X509_verify_cert_error_string(SSL_get_verify_result(ssl));
 		return TLS_PROOF_NONE;
 	}
+	if (SSL_get0_dane_authority(ssl, NULL, NULL) >= 0) {
+		*why = "it is what DNSSEC says (DANE)";
+		return TLS_PROOF_DANE;
+	}
 	if (!tls_cert_names(cert, domain)) {
 		*why = "the certificate does not name the domain";
 		return TLS_PROOF_NONE;

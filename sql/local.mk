@@ -14,4 +14,6 @@ dist_sql_DATA = \
 	sql/0006_abuse_report.pg.sql \
 	sql/0006_abuse_report.sqlite.sql \
 	sql/0007_e2e_hint.pg.sql \
-	sql/0007_e2e_hint.sqlite.sql
+	sql/0007_e2e_hint.sqlite.sql \
+	sql/0008_s2s_queue.pg.sql \
+	sql/0008_s2s_queue.sqlite.sql

@@ -3,6 +3,7 @@ EXTRA_DIST += \
 	tests/integration/README.md \
 	tests/integration/match.py \
 	tests/integration/nameserver.py \
+	tests/integration/partners.py \
 	tests/integration/requirements.txt \
 	tests/integration/run.py \
 	tests/integration/s2s.py \
@@ -16,6 +17,7 @@ EXTRA_DIST += \
 	tests/integration/test_control.py \
 	tests/integration/test_dns.py \
 	tests/integration/test_external.py \
+	tests/integration/test_federation.py \
 	tests/integration/test_hosts.py \
 	tests/integration/test_http.py \
 	tests/integration/test_limits.py \

@@ -203,8 +203,8 @@ class Peer(xmpp.Client):
 class Listener:
     """Where a hand-written server is connected to."""
 
-    def __init__(self, t, domain, server, crt=None, key=None):
-        self.sock = socket.create_server(('127.0.0.1', 0))
+    def __init__(self, t, domain, server, crt=None, key=None, port=0):
+        self.sock = socket.create_server(('127.0.0.1', port))
         self.port = self.sock.getsockname()[1]
         self.make = lambda sock: Peer(t, domain, server, crt, key, sock)
 

@@ -1,10 +1,13 @@
 """Where other servers are: RFC 6120 §3.2, XEP-0368, with a name server of our own."""
 import contextlib
+import hashlib
+import json
+import subprocess
 import time
 
 import nameserver
 import xmpp
-from s2s import domains, hears, says
+from s2s import Authority, domains, hears, says
 from suite import accounts, check
 
 
@@ -148,3 +151,30 @@ def test_forged_answers(t):
         dns.change(srv(b) + '\nhost IN A 127.0.0.1\n' + '_xmpp-server._tcp.c IN SRV 0 0 %d host' % b.s2s_port)
         juliet.send("<iq type='get' id='q' to='c.example'><ping xmlns='urn:xmpp:ping'/></iq>")
         bounced(juliet, 'remote-server-timeout', '', timeout=30)
+
+
+def tlsa(server, crt, usage='3 1 1'):
+    """A TLSA record: DANE-EE with the SHA-256 of the key, on the port of the server."""
+    der = subprocess.run('openssl x509 -in %s -noout -pubkey | openssl pkey -pubin -outform DER' % crt, shell=True, check=True,
+                         capture_output=True).stdout
+    return '_%d._tcp.host IN TLSA %s %s' % (server.s2s_port, usage, hashlib.sha256(der).hexdigest())
+
+
+@accounts()
+def test_dane(t):
+    """RFC 7673: trust dane: a certificate that nobody signed is believed for its TLSA record; not for another's"""
+    other = Authority('Another CA')
+
+    def records(a, b):
+        for one in (a, b):
+            one.configure(tls__authorities=str(other.crt), s2s__trust='dane')
+        return '\n'.join([srv(a), srv(b), 'host IN A 127.0.0.1', tlsa(a, a.cert), tlsa(b, b.cert)])
+    with named(t, 'a.example', 'b.example', records=records, signed=True) as (dns, a, b):
+        juliet, _ = meet(a, b)
+        check('DANE' in a.ctl('s2s', 'explain', 'b.example'), 'no DANE')
+        dns.change('\n'.join([srv(a), srv(b), 'host IN A 127.0.0.1', tlsa(a, a.cert), tlsa(b, a.cert)]))
+        time.sleep(1.5)
+        tried = json.loads(a.ctl('--json', 's2s', 'test', 'b.example'))
+        check(not tried['ok'] and tried['steps'][-1]['what'] in ('certificate', 'connect')
+              and any(s['what'] == 'certificate' and not s['ok'] for s in tried['steps']), tried)
+    other.close()

@@ -1,8 +1,9 @@
 """Links to other servers: RFC 6120, server dialback (XEP-0220), SASL EXTERNAL (XEP-0178), bidirectional streams (XEP-0288)."""
+import json
 import time
 
 import xmpp
-from s2s import (DB_RESULT, DB_VERIFY, NS_SERVER, Authority, Listener, Peer, body, domains, fingerprint, hears, says)
+from s2s import (DB_RESULT, DB_VERIFY, NS_SERVER, Authority, Listener, Peer, body, domains, fingerprint, hears, is_message, says)
 from suite import accounts, check
 
 BIDI = "<bidi xmlns='urn:xmpp:features:bidi'/>"
@@ -429,7 +430,8 @@ def test_outgoing_by_hand(t):
             verify.send("<db:verify from='peer.example' to='a.example' id='abc'>%s</db:verify>" % key)
             check(verify.expect(DB_VERIFY).get('type') == verdict, 'our own key is not %s' % verdict)
         peer.send("<db:result from='peer.example' to='a.example' type='valid'/>")
-        check(body(peer.expect('{%s}message' % NS_SERVER)) == 'two', 'not delivered')
+        for text in ('one', 'two'):                  # nobody has confirmed the first
+            check(body(peer.wait_for(is_message, dropped=[])) == text, 'not delivered')
         home.close()
 
 
@@ -513,6 +515,202 @@ def test_reconnects(t):
         for text in ('two', 'three'):
             says(juliet, 'x@peer.example', text)
         peer = home.accept().accepted_external()
-        for text in ('two', 'three'):
-            check(body(peer.expect('{%s}message' % NS_SERVER)) == text, 'not in order')
+        for text in ('one', 'two', 'three'):         # nobody has confirmed the first
+            check(body(peer.wait_for(is_message, dropped=[])) == text, 'not in order')
         home.close()
+
+
+# --- nothing is lost --------------------------------------------------------------------------------
+
+SM = "<sm xmlns='%s'/>" % xmpp.NS_SM
+
+
+def stored(one, count):
+    """What was said is acknowledged: count stanzas since <enable/>."""
+    one.send("<r xmlns='%s'/>" % xmpp.NS_SM)
+    one.wait_for(lambda e: e.tag == '{%s}a' % xmpp.NS_SM and int(e.get('h')) >= count, timeout=10)
+
+
+def with_sm(a, user='juliet'):
+    one = a.login(user)
+    one.send("<enable xmlns='%s'/>" % xmpp.NS_SM)
+    one.wait_for(lambda e: e.tag == '{%s}enabled' % xmpp.NS_SM)
+    return one
+
+
+def next_message(peer, timeout=None):
+    return peer.wait_for(lambda e: e.tag == '{%s}message' % NS_SERVER, timeout=timeout, dropped=[])
+
+
+@accounts()
+def test_queue_survives_a_crash(t):
+    """What is acknowledged to a client and waits for another server is there after kill -9, in order, once"""
+    with domains(t, 'a.example') as a:
+        home = homed(t, a)
+        port = home.port
+        home.close()
+        juliet = with_sm(a)
+        for n in range(20):
+            says(juliet, 'x@peer.example', 'n%d' % n)
+        juliet.send("<presence type='subscribe' to='y@peer.example'/>")
+        stored(juliet, 21)
+        a.kill()
+        a.start()
+        crt, key = a.authority.issue('peer.example')
+        home = Listener(t, 'peer.example', a, crt, key, port)
+        juliet = a.login('juliet')
+        says(juliet, 'x@peer.example', 'n20')
+        peer = home.accept(10).accepted_external(then=SM)
+        peer.expect('{%s}enable' % xmpp.NS_SM)
+        peer.send("<enabled xmlns='%s'/>" % xmpp.NS_SM)
+        for n in range(20):
+            check(body(peer.wait_for(is_message, dropped=[])) == 'n%d' % n, 'not in order')
+        got = peer.wait_for(lambda e: xmpp.local(e) == 'presence', dropped=[])
+        check(got.get('type') == 'subscribe', xmpp.text_of(got))
+        check(body(peer.wait_for(is_message, dropped=[])) == 'n20', 'not in order')
+        peer.send("<a xmlns='%s' h='22'/>" % xmpp.NS_SM)
+        says(juliet, 'x@peer.example', 'n21')
+        check(body(peer.wait_for(is_message, dropped=[])) == 'n21', 'not delivered')
+        peer.send("<a xmlns='%s' h='23'/>" % xmpp.NS_SM)
+        time.sleep(0.5)
+        a.kill()
+        a.start()
+        juliet = a.login('juliet')
+        says(juliet, 'x@peer.example', 'n22')
+        peer = home.accept(10).accepted_external()
+        check(body(peer.wait_for(is_message, dropped=[])) == 'n22', 'something came twice')
+        home.close()
+
+
+@accounts()
+def test_unconfirmed_is_sent_again(t):
+    """XEP-0198 between servers: what was not acknowledged when the stream was cut comes on the next one, the rest does not"""
+    with domains(t, 'a.example') as a:
+        juliet = a.login('juliet')
+        home = homed(t, a)
+        for text in ('one', 'two', 'three'):
+            says(juliet, 'x@peer.example', text)
+        peer = home.accept().accepted_external(then=SM)
+        peer.expect('{%s}enable' % xmpp.NS_SM)
+        peer.send("<enabled xmlns='%s'/>" % xmpp.NS_SM)
+        for text in ('one', 'two', 'three'):
+            check(body(next_message(peer)) == text, 'not in order')
+        peer.wait_for(lambda e: e.tag == '{%s}r' % xmpp.NS_SM, dropped=[])
+        peer.send("<a xmlns='%s' h='1'/>" % xmpp.NS_SM)
+        time.sleep(0.3)
+        peer.cut()
+        peer = home.accept(10).accepted_external(then=SM)
+        for text in ('two', 'three'):
+            check(body(next_message(peer)) == text, 'not what was missing')
+        peer.send("<a xmlns='%s' h='3'/>" % xmpp.NS_SM)         # before <enabled/>: it means nothing
+        peer.send("<enabled xmlns='%s'/>" % xmpp.NS_SM)
+        peer.send("<a xmlns='%s' h='3'/>" % xmpp.NS_SM)
+        check(peer.wait_closed() == 'undefined-condition', 'more than was sent')
+        home.close()
+
+
+@accounts()
+def test_ping_confirms(t):
+    """A server without XEP-0198 is pinged: its answer confirms what came before"""
+    with domains(t, 'a.example') as a:
+        juliet = a.login('juliet')
+        home = homed(t, a)
+        for text in ('one', 'two'):
+            says(juliet, 'x@peer.example', text)
+        peer = home.accept().accepted_external()
+        for text in ('one', 'two'):
+            check(body(next_message(peer)) == text, 'not in order')
+        ping = peer.wait_for(lambda e: xmpp.local(e) == 'iq')
+        check(ping.get('from') == 'a.example' and ping.get('to') == 'peer.example', xmpp.text_of(ping))
+        answers = peer_of(t, a).authenticated()
+        answers.send("<iq type='result' id='%s' from='peer.example' to='a.example'/>" % ping.get('id'))
+        time.sleep(0.5)
+        a.kill()
+        a.start()
+        juliet = a.login('juliet')
+        says(juliet, 'x@peer.example', 'three')
+        peer = home.accept(10).accepted_external()
+        check(body(next_message(peer)) == 'three', 'something came twice')
+        peer.cut()
+        peer = home.accept(10).accepted_external()
+        check(body(next_message(peer)) == 'three', 'it was not confirmed, and is lost')
+        home.close()
+
+
+@accounts()
+def test_incoming_acks(t):
+    """XEP-0198: what another server sends is acknowledged when it is stored; <enable/> twice, <resume/>: failed"""
+    with domains(t, 'a.example') as a:
+        juliet = a.login('juliet')
+        peer = peer_of(t, a).authenticated()
+        check(peer.features.find('{%s}sm' % xmpp.NS_SM) is not None, 'not offered')
+        peer.send("<resume xmlns='%s' previd='x' h='0'/>" % xmpp.NS_SM)
+        check(xmpp.local(peer.next()) == 'failed', 'resumed')
+        peer.send("<enable xmlns='%s'/>" % xmpp.NS_SM)
+        peer.expect('{%s}enabled' % xmpp.NS_SM)
+        for text in ('one', 'two', 'three'):
+            peer.send("<message type='chat' from='x@peer.example' to='%s'><body>%s</body></message>" % (juliet.jid, text))
+        peer.send("<message type='chat' from='x@peer.example' to='nobody@a.example'><body>no</body></message>")
+        peer.send("<r xmlns='%s'/>" % xmpp.NS_SM)
+        got = peer.expect('{%s}a' % xmpp.NS_SM)
+        check(got.get('h') == '4', xmpp.text_of(got))
+        for text in ('one', 'two', 'three'):
+            hears(juliet, text)
+        peer.send("<enable xmlns='%s'/>" % xmpp.NS_SM)
+        check(xmpp.local(peer.next()) == 'failed', 'enabled twice')
+
+
+@accounts()
+def test_iq_goes_back(t):
+    """An IQ that was sent on a stream that is lost goes back: it is not done twice"""
+    with domains(t, 'a.example') as a:
+        juliet = a.login('juliet')
+        home = homed(t, a)
+        juliet.send("<iq type='set' id='q' to='x@peer.example/r'><query xmlns='urn:x'/></iq>")
+        peer = home.accept().accepted_external()
+        peer.wait_for(lambda e: e.get('id') == 'q')
+        peer.cut()
+        check(bounced(juliet, 'remote-server-timeout').get('id') == 'q', 'another one')
+        home.close()
+
+
+# --- sternactl --------------------------------------------------------------------------------------
+
+
+def ctl(server, *words):
+    return json.loads(server.ctl('--json', 's2s', *words))
+
+
+def steps(trail):
+    return {step['what']: step for step in trail['steps']}
+
+
+@accounts()
+def test_ctl_explain(t):
+    """sternactl s2s list, explain, test, reset: what is connected, and each step with its result and time"""
+    with domains(t, 'a.example', 'b.example') as (a, b):
+        check(ctl(a, 'list') == [], 'links at the start')
+        juliet, _ = chat_both_ways(a, b)
+        link = ctl(a, 'list')[0]
+        check(link['domain'] == 'b.example' and link['host'] == 'a.example' and link['state'] == 'connected', link)
+        told = ctl(a, 'explain', 'b.example')
+        seen = steps(told['links'][0]['last_attempt'])
+        for what in ('route', 'connect', 'tls', 'certificate', 'sasl', 'ready'):
+            check(seen[what]['ok'] and seen[what]['ms'] >= 0, told)
+        check('TLSv1.' in seen['tls']['text'] and told['trust'] == 'pkix' and told['route'], told)
+        check('authenticated by EXTERNAL' in a.ctl('s2s', 'explain', 'b.example'), 'not shown')
+        check(ctl(a, 'test', 'b.example')['ok'], 'the test fails')
+        check('works' in a.ctl('s2s', 'test', 'b.example', 'a.example'), 'not shown')
+        check(ctl(a, 'reset', 'b.example')['closed'] >= 1, 'nothing was closed')
+        says(juliet, 'romeo@b.example', 'again')
+        b.stop()
+        tried = ctl(a, 'test', 'b.example')
+        check(not tried['ok'] and not steps(tried)['connect']['ok'], tried)
+        says(juliet, 'romeo@b.example', 'later')
+        time.sleep(1)
+        told = ctl(a, 'explain', 'b.example')
+        check(told['links'][0]['waiting'] >= 1 and 'refused' in told['links'][0]['why'], told)
+        check('FAIL connect' in a.ctl('s2s', 'explain', 'b.example'), 'not shown')
+        for words in (('explain', 'a.example'), ('test', 'x@y'), ('test', 'b.example', 'c.example')):
+            check(a.ctl('s2s', *words, check=False) == '', 'no error')
+        b.start()
