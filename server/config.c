@@ -38,6 +38,7 @@ static const struct sterna_option storage_options[] = {
 	STERNA_OPT(S, connections, "1", "1..32", "postgresql: connections for reads, per worker; one more is for writes"),
 	STERNA_OPT(S, queue, "64MiB", "1MiB..16GiB", "writes that may wait while the database is away, per worker"),
 	STERNA_OPT(S, read_wait, "5s", "100ms..5m", "how long a read waits for a database that is away"),
+	STERNA_OPT(S, answer_wait, "10s", "1s..10m", "postgresql: silence after which a connection counts as lost, and another host is tried"),
 	STERNA_OPT(S, sync, "full", "full|normal", "sqlite: full survives a loss of power, normal a crash of the process"),
 	STERNA_OPT(S, sql_dir, STERNA_SQL_DIR, NULL, "folder of the migrations"),
 	{ 0 }

@@ -59,7 +59,7 @@ struct config_storage {
 	const char *conninfo, *password, *password_file; /* password_file is already read into password */
 	unsigned connections;
 	struct sterna_size queue;
-	struct sterna_duration read_wait;
+	struct sterna_duration read_wait, answer_wait;
 	const char *sync;
 	const char *sql_dir;
 };

@@ -30,6 +30,7 @@ static enum sterna_result open_storage(const struct config_storage *c, struct db
 		.driver = c->driver == CONFIG_SQLITE ? "sqlite" : "postgresql", .path = c->path, .conninfo = c->conninfo,
 		.password = c->password, .sync = c->sync, .connections = c->connections,
 		.queue_bytes = c->queue.bytes, .read_wait_ms = (unsigned)(c->read_wait.us / 1000),
+		.answer_wait_ms = (unsigned)(c->answer_wait.us / 1000),
 		.sql_dir = sql != NULL ? sql : c->sql_dir }, out);
 }
 

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { QUEUE_BYTES = 64 << 20, READ_WAIT_MS = 5000 };
+enum { QUEUE_BYTES = 64 << 20, READ_WAIT_MS = 5000, ANSWER_WAIT_MS = 10000 };
 
 static const struct db_driver *const drivers[] = { &db_pg, &db_sqlite };
 
@@ -303,6 +303,8 @@ enum sterna_result db_open_with(const struct db_driver *driver, const struct db_
 		db->o.queue_bytes = QUEUE_BYTES;
 	if (db->o.read_wait_ms == 0)
 		db->o.read_wait_ms = READ_WAIT_MS;
+	if (db->o.answer_wait_ms == 0)
+		db->o.answer_wait_ms = ANSWER_WAIT_MS;
 	pthread_mutexattr_init(&recursive);
 	pthread_mutexattr_settype(&recursive, PTHREAD_MUTEX_RECURSIVE);
 	pthread_mutex_init(&db->now_lock, &recursive);

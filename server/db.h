@@ -66,6 +66,7 @@ struct db_options {
 	unsigned connections;        /* postgresql: per client, for reads (1 more for writes); default 1 */
 	size_t queue_bytes;          /* writes that may wait while the database is away, per client */
 	unsigned read_wait_ms;       /* how long a read waits for a database that is away */
+	unsigned answer_wait_ms;     /* postgresql: silence after which a connection counts as lost; default 10 s */
 	const char *sql_dir;         /* where the migrations lie */
 	void *arg;                   /* the simulation's driver's */
 };

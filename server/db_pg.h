@@ -30,6 +30,9 @@ struct pg_params {
 };
 void pg_params_set(struct pg_params *p, const char *types, const struct db_value *values);
 
+/** Blocking, a few seconds at most: ends other processes' connections for writes, and that of before_pid (0: none), and
+ *  waits until they are gone. process: a number below 2^31, one for each process. @return false: not now */
+bool pg_fence(PGconn *conn, unsigned process, int before_pid);
 /** Blocking, with a time limit per host; finds the primary among several hosts. Any thread. Never NULL. */
 PGconn *pg_connect(const struct db_options *o);
 
@@ -71,6 +74,13 @@ struct pg_conn {
 	struct timer redial;
 	uint64_t redial_at_us;
 	unsigned backoff_ms;
+	/* An answer is due and does not come: a database that stands still keeps its connections. */
+	struct timer silence;
+	uint64_t heard_us;              /* the last answer, or when the first one became due */
+	unsigned patience_ms;           /* grows while it is tried in vain */
+	bool writes;                    /* to be fenced */
+	int pid;                        /* of the backend now or before; 0: none */
+	char at[160];                   /* where that is */
 	bool loud, said_lost;           /* one connection of a client speaks for all in the log */
 };
 void pg_conn_start(struct pg_conn *k, const struct db_options *o, struct pg_threads *t, struct loop *l,

@@ -7,8 +7,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
 
-enum { BACKOFF_MIN_MS = 100, BACKOFF_MAX_MS = 2000 };
+enum { BACKOFF_MIN_MS = 100, BACKOFF_MAX_MS = 2000, PATIENCE_MAX_MS = 120000 };
 enum { OID_BYTEA = 17, OID_INT8 = 20, OID_TEXT = 25 };
 
 /* --- errors, parameters, rows --- */
@@ -137,6 +139,7 @@ struct pg_threads {
 	pthread_mutex_t lock;
 	pthread_cond_t fewer;
 	unsigned running;
+	unsigned process;       /* pg_fence()'s */
 	bool closed;            /* the last one frees this */
 };
 
@@ -145,6 +148,10 @@ struct pg_threads *pg_threads_new(void)
 	struct pg_threads *t = xalloc(sizeof *t);
 	pthread_condattr_t monotonic;
 
+	/* Not by the loops: the simulation has no PostgreSQL. */
+	if (getrandom(&t->process, sizeof t->process, 0) != sizeof t->process)
+		t->process = (unsigned)getpid();
+	t->process &= INT32_MAX;
 	pthread_mutex_init(&t->lock, NULL);
 	pthread_condattr_init(&monotonic);
 	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
@@ -205,6 +212,10 @@ struct pg_dial {
 	struct pg_conn *to;             /* NULL: nobody waits any more */
 	PGconn *conn;                   /* when done */
 	bool done;
+	bool fence;                     /* it is for writes */
+	int before_pid;                 /* its predecessor's backend, at before_at; 0: none */
+	char before_at[160];
+	const char *why;                /* it is not to be used */
 };
 
 static void dial_free(struct pg_dial *d)
@@ -218,11 +229,32 @@ static void dial_free(struct pg_dial *d)
 	free(d);
 }
 
+static void where(const PGconn *conn, char *out, size_t size)
+{
+	const char *host = PQhost(conn), *port = PQport(conn);
+
+	snprintf(out, size, "%s:%s", host != NULL ? host : "", port != NULL ? port : "");
+}
+
+static const char *fence(const struct pg_dial *d, PGconn *conn)
+{
+	char at[sizeof d->before_at];
+
+	if (!d->fence || PQstatus(conn) != CONNECTION_OK)
+		return NULL;
+	where(conn, at, sizeof at);
+	if (pg_fence(conn, d->threads->process, strcmp(at, d->before_at) == 0 ? d->before_pid : 0))
+		return NULL;
+	return "an older connection still writes, or no answer";
+}
+
 static void *dial_thread(void *arg)
 {
 	struct pg_dial *d = arg;
 	struct pg_threads *threads = d->threads;
 	PGconn *conn = pg_connect(&d->own);
+
+	d->why = fence(d, conn);
 
 	pthread_mutex_lock(&d->lock);
 	const bool wanted = d->to != NULL;
@@ -274,14 +306,16 @@ static void take_connection(struct pg_conn *k)
 
 	d->conn = NULL;
 	k->dial = NULL;
-	if (PQstatus(conn) != CONNECTION_OK || PQsetnonblocking(conn, 1) != 0 || !PQenterPipelineMode(conn)) {
-		said_lost(k, PQerrorMessage(conn));
+	if (d->why != NULL || PQstatus(conn) != CONNECTION_OK || PQsetnonblocking(conn, 1) != 0 || !PQenterPipelineMode(conn)) {
+		said_lost(k, d->why != NULL ? d->why : PQerrorMessage(conn));
 		PQfinish(conn);
 		redial_later(k);
 		return;
 	}
 	k->conn = conn;
 	k->backoff_ms = 0;
+	k->pid = PQbackendPID(conn);
+	where(conn, k->at, sizeof k->at);
 	io_init(&k->io, k->loop, PQsocket(conn), on_io, k);
 	io_watch(&k->io, IO_READ);
 	if (k->said_lost)
@@ -319,6 +353,9 @@ static void dial(struct pg_conn *k)
 	pthread_mutex_init(&d->lock, NULL);
 	pthread_attr_init(&detached);
 	pthread_attr_setdetachstate(&detached, PTHREAD_CREATE_DETACHED);
+	d->fence = k->writes;
+	d->before_pid = k->pid;
+	memcpy(d->before_at, k->at, sizeof d->before_at);
 	k->dial = d;
 	threads_enter(k->threads);
 	if (pthread_create(&thread, &detached, dial_thread, d) != 0) {
@@ -363,6 +400,11 @@ static void expect(struct pg_conn *k, enum pg_what what, const struct db_exec *e
 {
 	struct pg_expect *x = xalloc(sizeof *x);
 
+	if (k->first == NULL) {
+		k->heard_us = db_clock_us();
+		if (!timer_is_set(&k->silence))
+			timer_set(&k->silence, (uint64_t)k->patience_ms * 1000);
+	}
 	*x = (struct pg_expect){ .what = what, .exec = e, .job = j, .prepared = p };
 	*k->tail = x;
 	k->tail = &x->next;
@@ -434,6 +476,7 @@ bool pg_flush(struct pg_conn *k)
 
 static void disconnect(struct pg_conn *k)
 {
+	timer_cancel(&k->silence);
 	io_clear(&k->io);
 	PQfinish(k->conn);
 	k->conn = NULL;
@@ -453,11 +496,31 @@ void pg_conn_lost(struct pg_conn *k, const char *why)
 	redial_later(k);
 }
 
+/* Nothing for so long: another host may be the primary by now. Slow and still cannot be told apart, so that the next
+ * try has more time. */
+static void on_silence(struct timer *t, void *arg)
+{
+	struct pg_conn *k = arg;
+	const uint64_t now = db_clock_us(), end = k->heard_us + (uint64_t)k->patience_ms * 1000;
+
+	if (k->conn == NULL || k->first == NULL)
+		return;
+	if (now < end) {
+		timer_set(t, end - now);
+		return;
+	}
+	k->patience_ms = k->patience_ms * 2 < PATIENCE_MAX_MS ? k->patience_ms * 2 : PATIENCE_MAX_MS;
+	pg_conn_lost(k, "it does not answer");
+}
+
 /* One step of the results; false: no more for now. */
 static bool next_result(struct pg_conn *k)
 {
 	PGresult *res = PQgetResult(k->conn);
 	struct pg_expect *x = k->first;
+
+	k->heard_us = db_clock_us();
+	k->patience_ms = k->o->answer_wait_ms;
 
 	if (res == NULL) {      /* the end of a command's results */
 		if (!x->seen) {
@@ -534,15 +597,18 @@ void pg_conn_tick(struct pg_conn *k)
 void pg_conn_start(struct pg_conn *k, const struct db_options *o, struct pg_threads *t, struct loop *l,
 	const struct pg_events *on, void *arg, bool loud)
 {
-	*k = (struct pg_conn){ .o = o, .threads = t, .on = on, .arg = arg, .loop = l, .loud = loud };
+	*k = (struct pg_conn){ .o = o, .threads = t, .on = on, .arg = arg, .loop = l, .loud = loud, .writes = loud };
 	k->tail = &k->first;
+	k->patience_ms = o->answer_wait_ms;
 	timer_init(&k->redial, l, on_redial, k);
+	timer_init(&k->silence, l, on_silence, k);
 	dial(k);
 }
 
 void pg_conn_stop(struct pg_conn *k)
 {
 	timer_cancel(&k->redial);
+	timer_cancel(&k->silence);
 	dial_leave(k);
 	if (k->conn != NULL)
 		disconnect(k);

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include "server/server.h"
 
-enum { NOTE_SWEEPS = 5, SLACK_MS = 30000 };
+enum { NOTE_SWEEPS = 5, SLACK_MS = 30000, STEP_MS = 100 };
 
 /* Never back: of the nodes and workers that store it the newest counts. Milliseconds as 13 digits compare as text. */
 static const struct db_stmt clock_put = {
@@ -81,7 +81,14 @@ void ids_sweep(struct worker *w)
 	const int64_t last_ms = (int64_t)(w->last_id >> 20);
 
 	/* One does it for all, but for one that is ahead of the clock: it has seen another time. */
-	if ((w->index == 0 && ++w->sweeps % NOTE_SWEEPS == 1) || last_ms > wall_ms(w) + SLACK_MS / 2)
+	if ((w->index == 0 && ++w->sweeps % NOTE_SWEEPS == 1) ||
+		(last_ms > wall_ms(w) + SLACK_MS / 2 && last_ms > atomic_load(&w->server->clock_noted_ms)))
+		note_time(w);
+}
+
+void ids_stop(struct worker *w)
+{
+	if (w->last_id >> 20 > (uint64_t)atomic_load(&w->server->clock_noted_ms))
 		note_time(w);
 }
 
@@ -101,6 +108,11 @@ int64_t worker_next_id(struct worker *w)
 	uint64_t id = (uint64_t)ms << 20 | (uint64_t)(w->index & 63) << 14;
 
 	if (id <= w->last_id) {
+		/* Set back: the next process must not begin below what this one has given. */
+		const int64_t last_ms = (int64_t)(w->last_id >> 20);
+
+		if (last_ms > ms + STEP_MS && last_ms > atomic_load(&w->server->clock_noted_ms))
+			note_time(w);
 		id = w->last_id + 1;
 		if ((id >> 14 & 63) != (w->index & 63)) /* the count is full: on to the next millisecond */
 			id = ((w->last_id >> 20) + 1) << 20 | (uint64_t)(w->index & 63) << 14;

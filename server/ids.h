@@ -16,5 +16,7 @@ struct worker;
 enum sterna_result ids_load(struct server *s) STERNA_CHECKED;
 /** Every few seconds: stores the time, when it is due. */
 void ids_sweep(struct worker *w);
+/** The worker stops: the next process begins above what this one has given. */
+void ids_stop(struct worker *w);
 
 #endif

@@ -28,6 +28,7 @@ server_libsterna_la_SOURCES = \
 	server/db_migrate.c \
 	server/db_pg.c server/db_pg.h \
 	server/db_pg_conn.c \
+	server/db_pg_fence.c \
 	server/db_pg_group.c \
 	server/db_sqlite.c \
 	server/deliver.c server/deliver.h \

@@ -210,6 +210,7 @@ void worker_stop(struct worker *w)
 	struct map_entry *e;
 
 	w->stopping = true;
+	ids_stop(w);
 	timer_cancel(&w->sweep);
 	s2s_stop(w);
 	for (struct stream *st = w->streams, *next; st != NULL; st = next) {

@@ -17,6 +17,7 @@ MAM = 'urn:xmpp:mam:2'
 RSM = 'http://jabber.org/protocol/rsm'
 SID = 'urn:xmpp:sid:0'
 WAIT = 20
+WINDOW = 24
 
 
 class Fault(Exception):
@@ -54,7 +55,8 @@ class Peer:
         self.stream, self.elems = None, None
         self.parted = []                # connections that were left without a word
         self.on_ack = lambda: None
-        self.sm_id, self.forgets = None, False
+        self.sm_id = None
+        self.window = WINDOW            # messages that may be unacknowledged before it waits
         self.fresh()
 
     def fresh(self):

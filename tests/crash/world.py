@@ -15,7 +15,6 @@ import sterna  # noqa: E402
 from peer import WAIT, Fault, Ledger, Peer  # noqa: E402
 
 CLIENTS, ABSENT = 50, 8
-WINDOW = 24             # messages of a client that may be unacknowledged
 
 
 class World:
@@ -23,7 +22,6 @@ class World:
         self.server, self.dice = server, random.Random(seed)
         self.ledger = Ledger()
         names = ['user%02d' % i for i in range(clients)]
-        server.add_users([(name, 'pw') for name in names])
         self.peers = [Peer(self.ledger, server, name) for name in names]
         self.absent, self.present = self.peers[:absent], self.peers[absent:]
         self.newest = {}                # account -> id of the last row of its archive that was looked at
@@ -35,6 +33,18 @@ class World:
         self.paths = {}                 # (from, to) -> last number looked at, for the order of what came
         self.seen = {}                  # recipient -> how much of what it got was looked at
         self.times = []                 # from exec to the first login, seconds
+        self.databases = []
+
+    def add_accounts(self):
+        self.server.add_users([(peer.name, 'pw') for peer in self.peers])
+
+    def clusters(self, count):
+        from cluster import Cluster
+        for each in range(count):
+            self.databases.append(Cluster())
+            if each == 0:
+                self.databases[0].start()
+        return self.databases
 
     # -- traffic ---------------------------------------------------------------------------------------
 
@@ -57,7 +67,7 @@ class World:
         while self.talking:
             if not peer.alive:
                 return
-            if len(peer.unacked) < WINDOW:
+            if len(peer.unacked) < peer.window:
                 for _ in range(self.dice.randint(1, 4)):
                     to = self.dice.choice(others)
                     peer.say(to.name, self.ledger.new(peer.name, to.name), 'x' * self.dice.choice((10, 80, 200, 700)))
@@ -71,10 +81,16 @@ class World:
             return
         peer.part()
         await asyncio.sleep(0.05 + self.dice.random() * 0.3)
-        try:
-            await peer.resume()
-        except (OSError, asyncio.TimeoutError, ValueError):
-            pass                        # the server has gone meanwhile
+        while not self.dead.is_set():   # the server may go meanwhile, or say that it has no database
+            try:
+                await peer.resume()
+                return
+            except Fault as error:
+                if 'temporary-auth-failure' not in str(error):
+                    raise
+            except (OSError, asyncio.TimeoutError, ValueError):
+                pass
+            await asyncio.sleep(0.2)
 
     async def traffic(self, seconds, pause=0.02, parting=4):
         """Until the time is over or the server is gone."""
@@ -225,9 +241,29 @@ class World:
     def doubled(self):
         return sum(len(idents) - len(set(idents)) for idents in self.ledger.got.values())
 
+    def report(self, what, run, began, words):
+        print('ok %s %d: %d sent, %d acknowledged, %d sent again, %d came twice; %s; %.1f s' % (
+            what, run, len(self.ledger.sent), len(self.ledger.acked), len(self.ledger.again), self.doubled(), words,
+            time.monotonic() - began), flush=True)
+
+    async def refused_login(self, peer):
+        """The condition that a login gets now, or None."""
+        other = Peer(self.ledger, self.server, peer.name)
+        try:
+            await asyncio.wait_for(other.authenticate(), WAIT)
+        except Fault as error:
+            return 'temporary-auth-failure' if 'temporary-auth-failure' in str(error) else str(error)
+        finally:
+            other.drop()
+        return None
+
     def close(self):
         for peer in self.peers:
             peer.drop()
+
+    def end(self):
+        for each in self.databases:
+            each.end()
 
 
 def server_for(db, **options):

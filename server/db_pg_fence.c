@@ -1,0 +1,86 @@
+/* db_pg_fence.c - before a new connection writes, what an older one still has under way is over.
+ *
+ * A group whose answer did not come is repeated on a new connection. Its first try may still lie before the server, in
+ * a backend that was stopped, or that has read all and not noticed that nobody listens: it would be executed later, and
+ * older values would win over newer ones. The same goes for what a process left behind that was killed. So a connection
+ * for writes holds a lock, in shared mode, and its successor ends those who hold it and waits until they are gone. */
+#include "server/db_pg.h"
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+enum { FENCE_MS = 3000, AGAIN_MS = 20 };
+
+/* The class is "STRN"; the object, which process holds it. */
+#define HOLDERS "FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2 AND classid = 1398035022 AND pid <> pg_backend_pid() " \
+	"AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+
+/* The rows of one statement; NULL: it was refused, or no answer came in time. */
+static PGresult *ask(PGconn *conn, const char *sql, uint64_t until_us)
+{
+	PGresult *res, *last = NULL;
+
+	if (!PQsendQuery(conn, sql))
+		return NULL;
+	for (;;) {
+		const uint64_t now = db_clock_us();
+		struct pollfd p = { .fd = PQsocket(conn), .events = POLLIN };
+
+		if (PQisBusy(conn)) {
+			if (now >= until_us || poll(&p, 1, (int)((until_us - now) / 1000) + 1) < 0 || !PQconsumeInput(conn)) {
+				PQclear(last);
+				return NULL;
+			}
+			continue;
+		}
+		res = PQgetResult(conn);
+		if (res == NULL)
+			break;
+		PQclear(last);
+		last = res;
+	}
+	if (last != NULL && PQresultStatus(last) != PGRES_TUPLES_OK) {
+		PQclear(last);
+		last = NULL;
+	}
+	return last;
+}
+
+static void pause_ms(unsigned ms)
+{
+	const struct timespec t = { ms / 1000, (long)(ms % 1000) * 1000000 };
+
+	nanosleep(&t, NULL);
+}
+
+bool pg_fence(PGconn *conn, unsigned process, int before_pid)
+{
+	const uint64_t until_us = db_clock_us() + FENCE_MS * UINT64_C(1000);
+	char lock[96], end[512];
+	PGresult *res;
+
+	snprintf(lock, sizeof lock, "SELECT pg_advisory_lock_shared(1398035022, %u)", process);
+	res = ask(conn, lock, until_us);
+	if (res == NULL)
+		return false;
+	PQclear(res);
+	/* Those of another process; and the one that this one takes the place of. */
+	snprintf(end, sizeof end, "SELECT pg_terminate_backend(pid) " HOLDERS " AND (objid <> %u OR pid = %d)", process,
+		before_pid);
+	for (bool any = false;; any = true) {
+		res = ask(conn, end, until_us);
+		if (res == NULL)
+			return false;
+		const int left = PQntuples(res);
+
+		PQclear(res);
+		if (left == 0 && any)
+			log_notice("db", "an older connection for writes was ended first");
+		if (left == 0)
+			return true;
+		if (db_clock_us() >= until_us)
+			return false;
+		pause_ms(AGAIN_MS);
+	}
+}
