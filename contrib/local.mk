@@ -11,6 +11,7 @@ moduleinclude_HEADERS = \
 	server/loop.h \
 	server/mem.h \
 	server/metric.h \
+	server/map.h \
 	server/module.h \
 	server/option.h \
 	server/result.h

@@ -97,6 +97,22 @@ static void put(struct sterna_call *c, int64_t flags, const struct jid *peer)
 	buf_release(&text);
 }
 
+void archive_put(struct db_batch *b, const char *owner, int64_t id, const struct jid *peer,
+	const struct sterna_elem *stanza)
+{
+	const struct sterna_elem *origin = elem_child(stanza, "origin-id", "urn:xmpp:sid:0");
+	struct buf text = BUF_INIT;
+
+	elem_write(&text, stanza, NULL);
+	const struct archive_row r = {
+		.owner_bare = owner, .peer_bare = jid_bare(peer), .resource = jid_resource(peer),
+		.origin = origin != NULL ? elem_attr(origin, "id") : NULL, .text = buf_data(&text),
+		.text_len = buf_len(&text), .id = id, .flags = ARCHIVE_SHOWN, .kind = MESSAGE_GROUPCHAT };
+
+	add_row(b, &r);
+	buf_release(&text);
+}
+
 static const char *keep(struct arena *a, const char *s)
 {
 	return s != NULL ? arena_strndup(a, s, strlen(s)) : NULL;

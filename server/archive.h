@@ -28,6 +28,9 @@ void archive_take_carried(struct sterna_call *c);
 /** At the end of the recipient's side, after delivery: the row, if archive, offline or a session's
  *  XEP-0198 queue needs one. */
 void archive_received(struct sterna_call *c);
+/** A row of an address that is no account (a room), shown. */
+void archive_put(struct db_batch *b, const char *owner, int64_t id, const struct jid *peer,
+	const struct sterna_elem *stanza);
 
 /** Deliver what waits to a session that has become available, oldest first, with <delay/> (XEP-0203); but for what
  *  it has read in the archive. */

@@ -49,6 +49,7 @@ server_libsterna_la_SOURCES = \
 	server/log.c server/log.h \
 	server/loop.c server/loop.h server/loop_impl.h \
 	server/loop_event.c \
+	server/many.c \
 	server/map.c server/map.h \
 	server/mem.c server/mem.h \
 	server/metric.c server/metric.h \

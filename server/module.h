@@ -19,6 +19,7 @@
 #include "server/elem.h"
 #include "server/jid.h"
 #include "server/log.h"
+#include "server/map.h"
 #include "server/metric.h"
 #include "server/option.h"
 #include "server/result.h"
@@ -118,6 +119,8 @@ enum sterna_event {
 	STERNA_SESSION_DETACHED,    /* connection lost, may be resumed */
 	STERNA_SESSION_RESUMED,
 	STERNA_SESSION_GONE,        /* free what the session's slot holds */
+	STERNA_WORKER_TICK,         /* on each worker, every two seconds; no account. May send and write, not read */
+	STERNA_WORKER_ENDED,        /* free what the worker's slot holds; nothing can be sent or written any more */
 	STERNA_EVENTS
 };
 struct sterna_lifecycle {
@@ -285,6 +288,15 @@ void sterna_send(struct sterna_call *c, struct sterna_elem *stanza);
 void sterna_hide_presence(struct sterna_call *c, const char *from_whom, bool hide);
 /** Presence of the owner's available sessions to someone; as unavailable where show is false (XEP-0191 §3.3). */
 void sterna_show_presence(struct sterna_call *c, const struct jid *to, bool show);
+/** One stanza to many: serialised once, with 'from' and without 'to'. */
+struct sterna_shared;
+struct sterna_shared *sterna_share(struct sterna_call *c, const struct sterna_elem *stanza); /**< new, copied; NULL: no stanza */
+struct sterna_shared *sterna_shared_ref(struct sterna_shared *s);
+void sterna_shared_unref(struct sterna_shared **s);          /**< may be NULL; sets *s to NULL */
+const struct sterna_elem *sterna_shared_elem(const struct sterna_shared *s);
+/** At once, without waiting for this call's batch: what a service (a room) sends live keeps its order. to: full JIDs,
+ *  borrowed, in any number; each gets it as its own, through the stops of its side. Also to one. */
+void sterna_send_many(struct sterna_call *c, struct sterna_shared *s, const struct jid *const *to, size_t count);
 /** Straight to one session of the owner: pushes, notifications. */
 void sterna_send_to(struct sterna_call *c, struct sterna_session *s, struct sterna_elem *stanza);
 /** The same at once, as the message itself is delivered: copies keep the order of what they are copies of. */
@@ -313,6 +325,13 @@ void sterna_mark(struct sterna_call *c, unsigned marks);   /**< adds; NO_… win
 unsigned sterna_marks(struct sterna_call *c);
 int64_t sterna_archive_id(struct sterna_call *c);          /**< of this stanza in the owner's archive; 0: none */
 
+/** An id for the archive: unique in the server, growing with time (milliseconds << 20). */
+int64_t sterna_new_id(struct sterna_call *c);
+/** A row in the archive of a service's address (a room), with the batch of this call. peer: who said it, as the
+ *  archive's reader may know it. */
+void sterna_archive_put(struct sterna_call *c, const char *owner, int64_t id, const struct jid *peer,
+	const struct sterna_elem *stanza);
+
 /** Service discovery and introspection, over all loaded modules. */
 void sterna_each_feature(struct sterna_call *c, unsigned scope, void (*fn)(void *arg, const char *ns), void *arg);
 void sterna_each_identity(struct sterna_call *c, unsigned scope,
@@ -339,6 +358,8 @@ enum sterna_result sterna_serve(struct sterna_mod *m, const char *domain, const 
 	const char *name);
 /** Domains whose users this server has: index from 0, NULL past the end. For load(): services below them. */
 const char *sterna_mod_host(struct sterna_mod *m, size_t index);
+/** Is that domain one of ours: a host, a component's, a service's? */
+bool sterna_mod_has_domain(struct sterna_mod *m, const char *domain);
 /** A module's own metric, from any thread; label: index of the label's value. */
 void sterna_mod_count(struct sterna_mod *m, unsigned metric, unsigned label, int64_t n);
 /** A request of the HTTP listener; all borrowed, as long as the handler runs. */

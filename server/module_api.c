@@ -111,7 +111,7 @@ const struct jid *sterna_from(struct sterna_call *c)
 
 const struct jid *sterna_to(struct sterna_call *c)
 {
-	return c->stanza->to;
+	return c->send_to != NULL ? c->send_to : c->stanza->to;
 }
 
 const char *sterna_id(struct sterna_call *c)

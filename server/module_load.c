@@ -127,6 +127,7 @@ static void drop_slots(struct worker *w, const struct module_slot *m)
 			a->slots[m->index] = NULL;
 		}
 	}
+	module_event_one(w, m, STERNA_WORKER_ENDED, NULL, NULL);
 	if (m->index < w->slot_count) {
 		free(w->slots[m->index]);
 		w->slots[m->index] = NULL;
@@ -440,6 +441,12 @@ enum sterna_result module_unload(struct server *s, const char *name, unsigned de
 				log_error("module", "another module needs it", "module", name, "needed_by", old->modules[i]->m->name);
 				return STERNA_EDENIED;
 			}
+	for (size_t i = 0; i < s->host_count; i++)
+		if (s->host_list[i]->module == slot) {
+			log_error("module", "it serves a domain, which stays while the server runs", "module", name, "host",
+				jid_full(s->host_list[i]->jid));
+			return STERNA_EDENIED;
+		}
 	rest = xalloc(old->module_count * sizeof(struct module_slot *));
 	for (size_t i = 0; i < old->module_count; i++)
 		if (old->modules[i] != slot)

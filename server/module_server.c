@@ -1,5 +1,6 @@
 /* module_server.c - module.h's functions about the server, the module itself, and copies. */
 #include "server/account.h"
+#include "server/archive.h"
 #include "server/call.h"
 #include "server/registry.h"
 #include "server/session.h"
@@ -43,4 +44,20 @@ void sterna_deliver(struct sterna_call *c, struct sterna_session *s, struct ster
 	st->trace = c->trace;
 	session_send(s, st, NULL, 0);
 	stanza_unref(&st);
+}
+
+int64_t sterna_new_id(struct sterna_call *c)
+{
+	return worker_next_id(c->worker);
+}
+
+void sterna_archive_put(struct sterna_call *c, const char *owner, int64_t id, const struct jid *peer,
+	const struct sterna_elem *stanza)
+{
+	archive_put(call_batch(c), owner, id, peer, stanza);
+}
+
+bool sterna_mod_has_domain(struct sterna_mod *m, const char *domain)
+{
+	return server_host(m->server, domain) != NULL;
 }

@@ -166,6 +166,7 @@ static void on_sweep(struct timer *t, void *arg)
 	s2s_sweep(w);
 	worker_measure(w);
 	ids_sweep(w);
+	modules_event(w, STERNA_WORKER_TICK, NULL, NULL, NULL);
 	timer_set(t, SWEEP_US);
 }
 
@@ -282,6 +283,7 @@ static void worker_free(struct worker *w)
 	map_clear(&w->accounts);
 	map_clear(&w->lanes);
 	map_clear(&w->links);
+	modules_event(w, STERNA_WORKER_ENDED, NULL, NULL, NULL);
 	for (unsigned i = 0; i < w->slot_count; i++)
 		free(w->slots[i]);
 	free(w->slots);
