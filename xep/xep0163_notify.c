@@ -28,15 +28,21 @@ static bool has(struct sterna_call *c, const struct sterna_elem *presence, const
 	return presence != NULL && caps->has(caps, presence, sterna_printf(c, "%s+notify", node));
 }
 
-static bool may_hear(struct sterna_call *c, const struct pubsub_node *n, const char *address)
+static bool may_hear_jid(struct sterna_call *c, const struct pubsub_node *n, const struct jid *j)
 {
 	struct pubsub_who who;
+
+	pep_who(c, j, n->cfg.access == PUBSUB_ROSTER, &who);
+	return pubsub_may_read(n, &who) == PUBSUB_ALLOWED;
+}
+
+static bool may_hear(struct sterna_call *c, const struct pubsub_node *n, const char *address)
+{
 	struct jid *j = NULL;
 
 	if (jid_parse(address, strlen(address), &j) != STERNA_OK)
 		return false;
-	pep_who(c, j, &who);
-	const bool yes = pubsub_may_read(n, &who) == PUBSUB_ALLOWED;
+	const bool yes = may_hear_jid(c, n, j);
 
 	jid_unref(&j);
 	return yes;
@@ -91,18 +97,41 @@ static void to_subscribers(struct sterna_call *c, struct pubsub_node *n, struct 
 	}
 }
 
+/* Headlines are for who is there now: they leave at once, serialised once. Others may be stored, and go one by one. */
+static void to_all(struct sterna_call *c, const struct pubsub_node *n, struct sterna_elem *m, const struct jid *const *to,
+	size_t count)
+{
+	struct sterna_shared *shared;
+
+	if (n->cfg.notification != 0) {
+		for (size_t i = 0; i < count; i++)
+			send(c, m, jid_full(to[i]));
+		return;
+	}
+	shared = sterna_share(c, m);
+	sterna_send_many(c, shared, to, count);
+	sterna_shared_unref(&shared);
+}
+
 void pep_notify(struct sterna_call *c, struct pubsub_node *n, const struct sterna_elem *event)
 {
 	const struct pep_account *a = sterna_account_slot(c);
 	struct sterna_elem *m = pubsub_message(c, n, event);
 	struct memo memo = { .next = 0 };
+	const struct jid **to;
+	size_t count = 0;
 
 	for (struct sterna_session *s = sterna_next_session(c, NULL); s != NULL; s = sterna_next_session(c, s))
+		count++;
+	to = sterna_alloc(c, (count + a->peer_count + 1) * sizeof(struct jid *));
+	count = 0;
+	for (struct sterna_session *s = sterna_next_session(c, NULL); s != NULL; s = sterna_next_session(c, s))
 		if (sterna_session_is_available(s) && has(c, sterna_session_presence(s), n->name))
-			send(c, m, jid_full(sterna_session_jid(s)));
+			to[count++] = sterna_session_jid(s);
 	for (size_t i = 0; i < a->peer_count; i++)
-		if (peer_wants(c, &memo, &a->peers[i], n->name) && may_hear(c, n, a->peers[i].full))
-			send(c, m, a->peers[i].full);
+		if (peer_wants(c, &memo, &a->peers[i], n->name) && may_hear_jid(c, n, a->peers[i].jid))
+			to[count++] = a->peers[i].jid;
+	to_all(c, n, m, to, count);
 	to_subscribers(c, n, m, &memo);
 }
 

@@ -50,7 +50,7 @@ static struct pep_peer *find(const struct pep_account *a, const char *full)
 	return NULL;
 }
 
-static struct pep_peer *add(struct pep_account *a, const char *full, size_t max)
+static struct pep_peer *add(struct pep_account *a, const struct jid *jid, size_t max)
 {
 	if (a->peer_count >= max)
 		return NULL;
@@ -60,13 +60,13 @@ static struct pep_peer *add(struct pep_account *a, const char *full, size_t max)
 	}
 	struct pep_peer *p = &a->peers[a->peer_count++];
 
-	*p = (struct pep_peer){ .full = xstrdup(full), .hash = hash_of(full) };
+	*p = (struct pep_peer){ .jid = jid_ref(jid), .full = jid_full(jid), .hash = hash_of(jid_full(jid)) };
 	return p;
 }
 
 static void drop(struct pep_account *a, struct pep_peer *p)
 {
-	free(p->full);
+	jid_unref(&p->jid);
 	*p = a->peers[--a->peer_count];
 }
 
@@ -85,7 +85,7 @@ static void forget(struct pep_account *a, const struct jid *from)
 void pep_forget_peers(struct pep_account *a)
 {
 	for (size_t i = 0; i < a->peer_count; i++)
-		free(a->peers[i].full);
+		jid_unref(&a->peers[i].jid);
 	free(a->peers);
 	a->peers = NULL;
 	a->peer_count = a->peer_size = 0;
@@ -115,7 +115,7 @@ enum sterna_verdict pep_on_presence_in(struct sterna_call *c)
 	if (p == NULL && ver[0] == '\0')
 		return STERNA_NEXT; /* wants nothing */
 	if (p == NULL)
-		p = add(a, jid_full(from), cfg->max_contacts);
+		p = add(a, from, cfg->max_contacts);
 	if (p == NULL || strcmp(p->ver, ver) == 0)
 		return STERNA_NEXT;
 	strcpy(p->ver, ver);

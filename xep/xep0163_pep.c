@@ -21,12 +21,12 @@ static const struct sterna_option options[] = {
 	{ 0 }
 };
 
-void pep_who(struct sterna_call *c, const struct jid *j, struct pubsub_who *out)
+void pep_who(struct sterna_call *c, const struct jid *j, bool with_groups, struct pubsub_who *out)
 {
 	*out = (struct pubsub_who){ .bare = jid_bare(j), .full = jid_resource(j) != NULL ? jid_full(j) : NULL,
 		.is_owner = jid_bare_equal(j, sterna_owner_jid(c)) };
 	out->sees = out->is_owner || sterna_may_see(c, j);
-	if (!out->is_owner && out->sees)
+	if (with_groups && !out->is_owner && out->sees)
 		out->roster_item = sterna_roster_item(c, j);
 }
 
@@ -55,7 +55,7 @@ static struct pubsub_request *request(struct sterna_call *c)
 
 	*r = (struct pubsub_request){ .c = c, .ps = &a->ps, .limits = pep_limits(c), .notify = pep_notify,
 		.tell = pep_tell, .changed = on_changed };
-	pep_who(c, sterna_from(c), &r->who);
+	pep_who(c, sterna_from(c), true, &r->who);
 	r->may_create = r->who.is_owner;
 	return r;
 }
@@ -140,13 +140,15 @@ static enum sterna_result load(struct sterna_mod *m)
 }
 
 #define ACCOUNT (STERNA_OWN_ACCOUNT | STERNA_ANY_ACCOUNT)
+/* XEP-0163 §6.1 asks the account. Clients that ask the domain instead (Smack, before it uses OMEMO) hear the same. */
+#define ANYONE (ACCOUNT | STERNA_SERVER)
 
 STERNA_MODULE(pep, .spec = "XEP-0163 1.2.2", .summary = "Personal Eventing Protocol",
 	.needs = (const char *const[]){ "disco", "caps", NULL },
 	.options = options, .config_size = sizeof(struct pep_config), .account_size = sizeof(struct pep_account),
 	.session_size = sizeof(struct pep_session), .load = load,
 	.features = (const struct sterna_feature[]){
-		PUBSUB_FEATURES(ACCOUNT), { NS_PUBSUB "#access-presence", ACCOUNT },
+		PUBSUB_FEATURES(ANYONE), { NS_PUBSUB "#access-presence", ACCOUNT },
 		{ NS_PUBSUB "#access-roster", ACCOUNT }, { NS_PUBSUB "#auto-subscribe", ACCOUNT },
 		{ NS_PUBSUB "#presence-subscribe", ACCOUNT }, { NS_PUBSUB "#pubsub-on-a-jid", ACCOUNT },
 		{ NS_PUBSUB "#filtered-notifications", ACCOUNT }, { 0 } },

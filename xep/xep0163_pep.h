@@ -15,7 +15,8 @@ enum { PEP_VER_SIZE = 32 };
 
 /** A contact's available resource, with the hash of its capabilities. */
 struct pep_peer {
-	char *full;
+	struct jid *jid;
+	const char *full;                /* jid's */
 	uint64_t hash;                   /* of full */
 	char ver[PEP_VER_SIZE];          /* "": announces none */
 };
@@ -30,8 +31,8 @@ struct pep_session {
 
 #define NS_PEP_LAST "urn:sterna:pep:last"
 
-/** Whether bare (or its resource full) may, with what the account's roster says of it. */
-void pep_who(struct sterna_call *c, const struct jid *j, struct pubsub_who *out);
+/** Who that is, with what the account's roster says of it; its groups only if with_groups. */
+void pep_who(struct sterna_call *c, const struct jid *j, bool with_groups, struct pubsub_who *out);
 struct pubsub_limits *pep_limits(struct sterna_call *c);   /**< lives with the call */
 
 /* xep0163_notify.c */
