@@ -137,6 +137,7 @@ int run_chat(struct bench *b);
 int run_rate(struct bench *b);
 int run_archive_read(struct bench *b);
 int run_presence(struct bench *b);
+int run_pep(struct bench *b);
 int run_subscribe(struct bench *b);
 
 /** Each session sends that many messages to its pair (run_chat.c). @return true if all arrived */

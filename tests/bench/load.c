@@ -24,6 +24,7 @@ static const struct scenario {
 	{ "rate", run_rate, "pairs at --rate messages a second in all; latency from when due" },
 	{ "archive-read", run_archive_read, "pages of --page messages; --fill messages a session before" },
 	{ "presence", run_presence, "groups of one whose presence goes to --contacts others" },
+	{ "pep", run_pep, "groups of one whose node's items go to --contacts others" },
 	{ "subscribe", run_subscribe, "subscribe and approve, --rounds for each session" },
 	{ "reconnect", run_reconnect, "all go and return at once, with --restart after that" },
 };

@@ -1,9 +1,14 @@
-/* run_presence.c - presence to many contacts, and the making of subscriptions (RFC 6121 §3, §4). */
+/* run_presence.c - presence to many contacts, items of a node to many contacts (XEP-0163), and the making of
+ * subscriptions (RFC 6121 §3, §4). */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "server/mem.h"
 #include "tests/bench/bench.h"
+
+#define PEP_NODE "urn:bench:pep"
+/* Of <identity category='client' type='pc' name='bench'/> with the feature PEP_NODE "+notify": XEP-0115 §5. */
+#define PEP_VER "lo7Vq1vU4pIaRQTBGQzAqWIo4RY="
 
 enum { LOGIN_LIMIT_S = 300, SETUP_LIMIT_S = 120, LINE = 4096 };
 
@@ -20,6 +25,7 @@ struct presence {
 	uint64_t *sent_at;
 	unsigned *number;
 	bool closing;
+	bool pep;                /* items of a node in place of presence */
 	struct hist latency;
 };
 
@@ -120,7 +126,12 @@ static void broadcast(struct session *leader, unsigned group)
 	p->number[group]++;
 	p->sent_at[group] = now_ns();
 	p->broadcasts++;
-	say(leader, "<presence><show>%s</show><status>bench %08x</status></presence>",
+	if (p->pep)
+		say(leader, "<iq type='set' id='p'><pubsub xmlns='http://jabber.org/protocol/pubsub'><publish node='" PEP_NODE
+			"'><item id='current'><x xmlns='urn:bench'>bench %08x</x></item></publish></pubsub></iq>",
+			p->number[group]);
+	else
+		say(leader, "<presence><show>%s</show><status>bench %08x</status></presence>",
 		p->number[group] % 2 ? "away" : "xa", p->number[group]);
 }
 
@@ -129,9 +140,9 @@ static void on_delivery(struct session *s, const char *text, size_t len)
 	struct bench *b = s->bench;
 	struct presence *p = b->run;
 	const unsigned size = b->opt.contacts + 1, group = s->slot / size;
-	const char *status = find(text, len, "<status>bench ");
+	const char *mark = find(text, len, ">bench ");
 
-	if (s->slot % size == 0 || status == NULL || strtoul(status + 14, NULL, 16) != p->number[group])
+	if (s->slot % size == 0 || mark == NULL || strtoul(mark + 7, NULL, 16) != p->number[group])
 		return;
 	p->deliveries++;
 	hist_add(&p->latency, (now_ns() - p->sent_at[group]) / 1000);
@@ -165,6 +176,31 @@ static void on_presence(struct session *s, const char *text, size_t len)
 	if (is_presence(text, len))
 		on_delivery(s, text, len);
 	else
+		approve(s, text, len);
+}
+
+/* An account asks what the client wants to hear of: XEP-0115 §6.2. */
+static bool tell_features(struct session *s, const char *text, size_t len)
+{
+	char *id, *from;
+
+	if (len < 3 || memcmp(text, "<iq", 3) != 0 || find(text, len, "disco#info") == NULL)
+		return false;
+	id = attr_dup(text, len, "id");
+	from = attr_dup(text, len, "from");
+	if (id != NULL && from != NULL)
+		say(s, "<iq type='result' id='%s' to='%s'><query xmlns='http://jabber.org/protocol/disco#info'><identity "
+			"category='client' type='pc' name='bench'/><feature var='" PEP_NODE "+notify'/></query></iq>", id, from);
+	free(id);
+	free(from);
+	return true;
+}
+
+static void on_pep(struct session *s, const char *text, size_t len)
+{
+	if (len > 8 && memcmp(text, "<message", 8) == 0)
+		on_delivery(s, text, len);
+	else if (!tell_features(s, text, len))
 		approve(s, text, len);
 }
 
@@ -209,7 +245,20 @@ static bool subscribe_groups(struct bench *b)
 	return p->made == p->wanted;
 }
 
-int run_presence(struct bench *b)
+/* Contacts say to the leader's account what they want to hear of, and are asked: it does not see their presence. */
+static void announce(struct bench *b)
+{
+	const unsigned size = b->opt.contacts + 1;
+
+	b->on_stanza = on_pep;
+	for (unsigned i = 0; i < b->opt.sessions; i++)
+		if (i % size != 0)
+			say(&b->sessions[i], "<presence to='%s'><c xmlns='http://jabber.org/protocol/caps' hash='sha-1' node='b' "
+				"ver='" PEP_VER "'/></presence>", b->sessions[i / size * size].account->jid);
+	bench_loop(b, now_ns() + 2000000000ull);
+}
+
+static int run(struct bench *b, bool pep)
 {
 	const unsigned size = b->opt.contacts + 1, groups = b->opt.sessions / size;
 	struct measure m;
@@ -221,15 +270,18 @@ int run_presence(struct bench *b)
 	struct presence *p = presence_new(b, groups);
 
 	b->run = p;
+	p->pep = pep;
 	if (!b->opt.floor && !subscribe_groups(b)) {
 		fprintf(stderr, "load: %llu of %llu subscriptions were made\n", (unsigned long long)p->made,
 			(unsigned long long)p->wanted);
 		presence_free(&p);
 		return 1;
 	}
+	if (pep)
+		announce(b);
 	usage_settle(b->opt.pids, b->opt.n_pids, 5000);
 	hist_reset(&p->latency);
-	b->on_stanza = on_presence;
+	b->on_stanza = pep ? on_pep : on_presence;
 	measure_start(b, &m);
 	for (unsigned g = 0; g < groups; g++)
 		broadcast(&b->sessions[g * size], g);
@@ -238,7 +290,7 @@ int run_presence(struct bench *b)
 	bench_loop(b, now_ns() + 1000000000ull);
 	measure_stop(b, &m, true);
 	m.seconds -= 1;
-	report_begin(&r, b, "presence");
+	report_begin(&r, b, pep ? "pep" : "presence");
 	report_num(&r, "contacts", b->opt.contacts);
 	report_num(&r, "lost", (double)(p->broadcasts * b->opt.contacts - p->deliveries));
 	report_cost(&r, &m, (double)p->deliveries);
@@ -248,6 +300,16 @@ int run_presence(struct bench *b)
 
 	presence_free(&p);
 	return rc;
+}
+
+int run_presence(struct bench *b)
+{
+	return run(b, false);
+}
+
+int run_pep(struct bench *b)
+{
+	return run(b, true);
 }
 
 /* -- subscribe and approve */
