@@ -79,6 +79,7 @@ struct pubsub_node {
 	bool last_known;                     /* last is the newest item, or NULL: there is none */
 	char *last;                          /* <item/> of an event */
 	int64_t last_item_seq;
+	char *last_id;                       /* its id, where it was published since; or NULL */
 	unsigned changes;                    /* of its items: tells what was read before from what holds now */
 };
 struct pubsub {

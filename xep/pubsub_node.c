@@ -72,6 +72,7 @@ static void node_free(struct pubsub_node *n)
 	free(n->members);
 	pubsub_config_clear(&n->cfg);
 	free(n->last);
+	free(n->last_id);
 	free(n->name);
 	free(n);
 }
@@ -291,6 +292,8 @@ void pubsub_forget_last(struct pubsub_node *n)
 	free(n->last);
 	n->last = NULL;
 	n->last_known = false;
+	free(n->last_id);
+	n->last_id = NULL;
 	n->changes++;
 }
 

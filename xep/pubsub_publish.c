@@ -240,6 +240,13 @@ static void notify_items(struct publication *p, struct pubsub_node *n)
 		p->r->notify(c, n, event);
 }
 
+/* One item over the newest, which is what most nodes of accounts see: there are not more of them than before. */
+static bool only_replaces(const struct publication *p, const struct pubsub_node *n)
+{
+	return p->count == 1 && n->last_id != NULL && strcmp(n->last_id, p->item[0].id) == 0
+		&& n->cfg.item_expire == PUBSUB_MAX;
+}
+
 static enum sterna_verdict do_publish(struct publication *p, struct pubsub_node *n)
 {
 	struct pubsub_request *r = p->r;
@@ -256,10 +263,12 @@ static enum sterna_verdict do_publish(struct publication *p, struct pubsub_node 
 			sterna_write(r->c, &put_item, owner, n->name, p->item[i].id, pubsub_next_seq(n, now), r->who.bare,
 				p->item[i].payload);
 	}
-	if (n->cfg.persist)
+	if (n->cfg.persist && !only_replaces(p, n))
 		sterna_write(r->c, &trim_items, owner, n->name, (int64_t)pubsub_max_items(n, r->limits),
 			pubsub_expired_seq(n, now));
 	notify_items(p, n);
+	if (n->last != NULL && p->count > 0)
+		n->last_id = xstrdup(p->item[p->count - 1].id);
 	for (size_t i = 0; i < p->count; i++)
 		tell_change(r, n, p->item[i].id, true, p->item[i].elem);
 	return sterna_reply(r->c, answer);
