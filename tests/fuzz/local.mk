@@ -48,6 +48,11 @@ tests_fuzz_fuzz_mam_SOURCES = tests/fuzz/fuzz_mam.c xep/xep0313_parse.c
 tests_fuzz_fuzz_mam_LDADD = $(FUZZ_LDADD)
 tests_fuzz_fuzz_mam_LDFLAGS = $(FUZZ_LINKFLAGS)
 
+noinst_PROGRAMS += tests/fuzz/fuzz_pubsub
+tests_fuzz_fuzz_pubsub_SOURCES = tests/fuzz/fuzz_pubsub.c xep/pubsub_config.c
+tests_fuzz_fuzz_pubsub_LDADD = $(FUZZ_LDADD)
+tests_fuzz_fuzz_pubsub_LDFLAGS = $(FUZZ_LINKFLAGS)
+
 noinst_PROGRAMS += tests/fuzz/fuzz_caps
 tests_fuzz_fuzz_caps_SOURCES = tests/fuzz/fuzz_caps.c xep/disco_info.c
 tests_fuzz_fuzz_caps_LDADD = $(FUZZ_LDADD)
