@@ -70,6 +70,27 @@ static enum sterna_verdict on_in(struct sterna_call *c)
 	return decide(c, sterna_from(c));
 }
 
+static struct mam_source own_archive(struct sterna_call *c)
+{
+	const struct mam_config *cfg = sterna_config(c);
+
+	return (struct mam_source){ sterna_owner(c), cfg->page, cfg->max_page, cfg->max_bytes.bytes };
+}
+
+static enum sterna_verdict on_query(struct sterna_call *c)
+{
+	const struct mam_source source = own_archive(c);
+
+	return mam_query(c, &source);
+}
+
+static enum sterna_verdict on_metadata(struct sterna_call *c)
+{
+	const struct mam_source source = own_archive(c);
+
+	return mam_metadata(c, &source);
+}
+
 /* §7: <forbidden/> for the archives of others. Said on the asker's side, it tells nothing about the other. */
 static enum sterna_verdict on_iq_out(struct sterna_call *c)
 {
@@ -103,8 +124,16 @@ static enum sterna_verdict on_form(struct sterna_call *c)
 	return sterna_reply(c, query);
 }
 
+static enum sterna_result load(struct sterna_mod *m)
+{
+	static const struct mam_api api = { is_worth_it, mam_query, on_form, mam_metadata };
+
+	sterna_provide(m, "mam", MAM_VERSION, &api);
+	return STERNA_OK;
+}
+
 STERNA_MODULE(mam, .spec = "XEP-0313 1.1.3", .summary = "Message Archive Management",
-	.options = options, .config_size = sizeof(struct mam_config),
+	.options = options, .load = load, .config_size = sizeof(struct mam_config),
 	.account_size = sizeof(struct mam_account), .session_size = sizeof(struct mam_session),
 	.account_reads = (const struct sterna_account_read[]){ { &mam_prefs_load, mam_prefs_rows }, { 0 } },
 	.features = (const struct sterna_feature[]){
@@ -117,8 +146,8 @@ STERNA_MODULE(mam, .spec = "XEP-0313 1.1.3", .summary = "Message Archive Managem
 	.on = (const struct sterna_lifecycle[]){
 		{ STERNA_ACCOUNT_UNLOADED, mam_prefs_unloaded }, { STERNA_ACCOUNT_DELETED, mam_prefs_deleted }, { 0 } },
 	.iq = (const struct sterna_iq[]){
-		{ STERNA_GET, STERNA_OWN_ACCOUNT, NS_MAM, "metadata", mam_on_metadata },
+		{ STERNA_GET, STERNA_OWN_ACCOUNT, NS_MAM, "metadata", on_metadata },
 		{ STERNA_GET, STERNA_OWN_ACCOUNT, NS_MAM, "prefs", mam_on_prefs_get },
 		{ STERNA_SET, STERNA_OWN_ACCOUNT, NS_MAM, "prefs", mam_on_prefs_set },
 		{ STERNA_GET, STERNA_OWN_ACCOUNT, NS_MAM, "query", on_form },
-		{ STERNA_SET, STERNA_OWN_ACCOUNT, NS_MAM, "query", mam_on_query }, { 0 } });
+		{ STERNA_SET, STERNA_OWN_ACCOUNT, NS_MAM, "query", on_query }, { 0 } });

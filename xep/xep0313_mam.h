@@ -3,8 +3,7 @@
 #define XEP0313_MAM_H
 
 #include "xep/jid_list.h"
-
-#define NS_MAM "urn:xmpp:mam:2"
+#include "xep/mam.h"
 
 enum mam_mode { MAM_ALWAYS, MAM_NEVER, MAM_ROSTER };
 #define MAM_MODES "always|never|roster"
@@ -25,7 +24,9 @@ struct mam_session {
 };
 
 /* xep0313_query.c */
-sterna_fn mam_on_query, mam_on_metadata;
+/** Of any archive (mam.h). */
+enum sterna_verdict mam_query(struct sterna_call *c, const struct mam_source *source);
+enum sterna_verdict mam_metadata(struct sterna_call *c, const struct mam_source *source);
 
 /* xep0441_prefs.c */
 sterna_fn mam_on_prefs_get, mam_on_prefs_set;

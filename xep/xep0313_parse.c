@@ -217,7 +217,7 @@ static void read_form(struct reading *r, const struct sterna_elem *form)
 
 static void read_max(struct reading *r, const char *text)
 {
-	const struct mam_config *cfg = sterna_config(r->c);
+	const struct mam_source *cfg = r->q->source;
 	char *end = NULL;
 	const unsigned long n = strtoul(text, &end, 10);
 
@@ -250,7 +250,7 @@ static void read_set(struct reading *r, const struct sterna_elem *set)
 
 bool mam_query_read(struct sterna_call *c, struct mam_query *q, enum sterna_verdict *refused)
 {
-	const struct mam_config *cfg = sterna_config(c);
+	const struct mam_source *cfg = q->source;
 	const struct sterna_elem *query = sterna_payload(c), *form = elem_child(query, "x", NS_DATA),
 		*set = elem_child(query, "set", NS_RSM);
 	struct reading r = { .c = c, .q = q };

@@ -60,6 +60,12 @@ static int64_t id_us(int64_t id)
 	return (id >> 20) * 1000;
 }
 
+/* The archive of the account whose turn it is. */
+static bool is_own(struct sterna_call *c, const struct mam_source *source)
+{
+	return sterna_is_own(c) && strcmp(source->owner, sterna_owner(c)) == 0;
+}
+
 /* --- results: §4.2 --- */
 
 static void send_result(struct sterna_call *c, const struct mam_query *q, const struct sterna_rows *rows, size_t row)
@@ -67,7 +73,7 @@ static void send_result(struct sterna_call *c, const struct mam_query *q, const 
 	struct sterna_elem *message = sterna_elem(c, "message", NS_CLIENT), *result, *forwarded, *delay;
 	char stamp[STERNA_STAMP_LEN];
 
-	sterna_attr(message, "from", sterna_owner(c));
+	sterna_attr(message, "from", q->source->owner);
 	sterna_attr(message, "to", jid_full(sterna_from(c)));
 	result = sterna_add(message, "result", NS_MAM);
 	sterna_attr(result, "id", rows->text[row * rows->columns]);
@@ -77,13 +83,15 @@ static void send_result(struct sterna_call *c, const struct mam_query *q, const 
 	delay = sterna_add(forwarded, "delay", NS_DELAY);
 	sterna_attr(delay, "stamp", sterna_stamp_us(id_us(db_int(rows->db, row, 0)), stamp));
 	sterna_add_xml(forwarded, rows->text[row * rows->columns + 1]);
-	sterna_send_to(c, sterna_session(c), message);
+	if (is_own(c, q->source))
+		sterna_send_to(c, sterna_session(c), message);
+	else
+		sterna_send(c, message);
 }
 
 /* How many rows from the cursor on fit into the page. */
-static size_t fitting(struct sterna_call *c, const struct mam_query *q, const struct sterna_rows *rows)
+static size_t fitting(const struct mam_query *q, const struct sterna_rows *rows)
 {
-	const struct mam_config *cfg = sterna_config(c);
 	uint64_t bytes = 0;
 	size_t n = 0;
 
@@ -91,7 +99,7 @@ static size_t fitting(struct sterna_call *c, const struct mam_query *q, const st
 		const char *text = rows->text[n * rows->columns + 1];
 
 		bytes += text != NULL ? strlen(text) : 0;
-		if (n > 0 && bytes > cfg->max_bytes.bytes)
+		if (n > 0 && bytes > q->source->max_bytes)
 			break;
 	}
 	return n;
@@ -101,7 +109,7 @@ static size_t fitting(struct sterna_call *c, const struct mam_query *q, const st
  * from it, is not sent once more what waits. first, last: of the page; 0: it is empty. */
 static void note_reading(struct sterna_call *c, const struct mam_query *q, bool complete, int64_t first, int64_t last)
 {
-	struct mam_session *s = sterna_session_slot(c);
+	struct mam_session *s = is_own(c, q->source) ? sterna_session_slot(c) : NULL;
 
 	if (s == NULL || !q->open_end || q->filter != MAM_ANYONE || first == 0)
 		return;
@@ -132,9 +140,9 @@ static enum sterna_verdict on_page(struct sterna_call *c, enum sterna_result rc,
 
 	if (rc != STERNA_OK)
 		return sterna_reject(c, STERNA_RESOURCE_CONSTRAINT, NULL);
-	if (sterna_session(c) == NULL)
+	if (is_own(c, q->source) && sterna_session(c) == NULL)
 		return sterna_reject(c, STERNA_NOT_ALLOWED, NULL);
-	const size_t n = fitting(c, q, rows);
+	const size_t n = fitting(q, rows);
 	const bool complete = n == rows->count, rising = !q->backward;
 
 	for (size_t i = 0; i < n; i++)
@@ -168,15 +176,15 @@ static enum sterna_verdict read_page(struct sterna_call *c, const struct mam_que
 	const int64_t limit = q->limit > 0 ? q->limit + 1 : COUNT_LIMIT; /* one more tells whether there is more */
 
 	if (q->ids != NULL)
-		return sterna_read(c, on_page, &by_ids, sterna_owner(c), q->ids, q->low, q->high, q->peer, q->resource,
+		return sterna_read(c, on_page, &by_ids, q->source->owner, q->ids, q->low, q->high, q->peer, q->resource,
 			limit);
 	switch (q->filter) {
 	case MAM_PEER:
-		return sterna_read(c, fn, &s[MAM_PEER], sterna_owner(c), q->low, q->high, limit, q->peer);
+		return sterna_read(c, fn, &s[MAM_PEER], q->source->owner, q->low, q->high, limit, q->peer);
 	case MAM_RESOURCE:
-		return sterna_read(c, fn, &s[MAM_RESOURCE], sterna_owner(c), q->low, q->high, limit, q->peer, q->resource);
+		return sterna_read(c, fn, &s[MAM_RESOURCE], q->source->owner, q->low, q->high, limit, q->peer, q->resource);
 	default:
-		return sterna_read(c, fn, &s[MAM_ANYONE], sterna_owner(c), q->low, q->high, limit);
+		return sterna_read(c, fn, &s[MAM_ANYONE], q->source->owner, q->low, q->high, limit);
 	}
 }
 
@@ -192,11 +200,15 @@ static enum sterna_verdict on_named(struct sterna_call *c, enum sterna_result rc
 	return read_page(c, q);
 }
 
-enum sterna_verdict mam_on_query(struct sterna_call *c)
+enum sterna_verdict mam_query(struct sterna_call *c, const struct mam_source *source)
 {
 	struct mam_query *q = sterna_alloc(c, sizeof *q);
+	struct mam_source *kept = sterna_alloc(c, sizeof *kept);
 	enum sterna_verdict refused;
 
+	*kept = *source;
+	kept->owner = sterna_printf(c, "%s", source->owner);
+	q->source = kept;
 	if (!mam_query_read(c, q, &refused))
 		return refused;
 	if (q->ids != NULL) {
@@ -206,7 +218,7 @@ enum sterna_verdict mam_on_query(struct sterna_call *c)
 	}
 	sterna_set_data(c, q);
 	if (q->named_count > 0)
-		return sterna_read(c, on_named, &count_named, sterna_owner(c), q->named);
+		return sterna_read(c, on_named, &count_named, q->source->owner, q->named);
 	return read_page(c, q);
 }
 
@@ -234,7 +246,7 @@ static enum sterna_verdict on_extent(struct sterna_call *c, enum sterna_result r
 	return sterna_reply(c, metadata);
 }
 
-enum sterna_verdict mam_on_metadata(struct sterna_call *c)
+enum sterna_verdict mam_metadata(struct sterna_call *c, const struct mam_source *source)
 {
-	return sterna_read(c, on_extent, &extent, sterna_owner(c));
+	return sterna_read(c, on_extent, &extent, source->owner);
 }

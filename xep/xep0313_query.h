@@ -9,6 +9,7 @@
 enum mam_filter { MAM_ANYONE, MAM_PEER, MAM_RESOURCE };
 
 struct mam_query {
+	const struct mam_source *source;
 	const char *queryid;
 	int64_t low, high;               /* ids between them, exclusive */
 	enum mam_filter filter;
@@ -23,7 +24,7 @@ struct mam_query {
 	int64_t before;                  /* RSM's, 0 if there is none */
 };
 
-/** Read <query/>. @return false: refused already, the verdict is in *refused */
+/** Read <query/>; q->source is set. @return false: refused already, the verdict is in *refused */
 bool mam_query_read(struct sterna_call *c, struct mam_query *q, enum sterna_verdict *refused);
 
 #endif

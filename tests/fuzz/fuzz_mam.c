@@ -31,7 +31,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct sterna_call c = { .module = &slot };
 	struct arena *a = arena_new(1024 + size);
 	struct sterna_elem *e = NULL;
-	struct mam_query q = { 0 };
+	const struct mam_source source = { "room@example.net", config.page, config.max_page, config.max_bytes.bytes };
+	struct mam_query q = { .source = &source };
 	enum sterna_verdict refused = STERNA_NEXT;
 	struct buf text = BUF_INIT;
 
