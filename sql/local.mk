@@ -16,4 +16,6 @@ dist_sql_DATA = \
 	sql/0007_e2e_hint.pg.sql \
 	sql/0007_e2e_hint.sqlite.sql \
 	sql/0008_s2s_queue.pg.sql \
-	sql/0008_s2s_queue.sqlite.sql
+	sql/0008_s2s_queue.sqlite.sql \
+	sql/0009_muc.pg.sql \
+	sql/0009_muc.sqlite.sql

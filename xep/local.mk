@@ -15,6 +15,30 @@ xep_xep0030_disco_la_CFLAGS = $(MODULE_CFLAGS)
 xep_xep0030_disco_la_LDFLAGS = $(MODULE_LDFLAGS)
 xep_xep0030_disco_la_LIBADD = $(OPENSSL_LIBS)
 
+module_LTLIBRARIES += xep/xep0045_muc.la
+xep_xep0045_muc_la_SOURCES = \
+	xep/xep0045_muc.c \
+	xep/mam.h \
+	xep/muc.h \
+	xep/muc_admin.c \
+	xep/muc_archive.c \
+	xep/muc_config.c \
+	xep/muc_disco.c \
+	xep/muc_history.c \
+	xep/muc_invite.c \
+	xep/muc_iq.c \
+	xep/muc_join.c \
+	xep/muc_message.c \
+	xep/muc_owner.c \
+	xep/muc_presence.c \
+	xep/muc_register.c \
+	xep/muc_room.c \
+	xep/muc_store.c \
+	xep/text.h
+xep_xep0045_muc_la_CFLAGS = $(MODULE_CFLAGS)
+xep_xep0045_muc_la_LDFLAGS = $(MODULE_LDFLAGS)
+xep_xep0045_muc_la_LIBADD = $(JANSSON_LIBS) $(OPENSSL_LIBS)
+
 module_LTLIBRARIES += xep/xep0049_private.la
 xep_xep0049_private_la_SOURCES = xep/xep0049_private.c
 xep_xep0049_private_la_CFLAGS = $(MODULE_CFLAGS)
@@ -128,6 +152,7 @@ xep_xep0280_carbons_la_LDFLAGS = $(MODULE_LDFLAGS)
 module_LTLIBRARIES += xep/xep0313_mam.la
 xep_xep0313_mam_la_SOURCES = \
 	xep/xep0313_mam.c \
+	xep/mam.h \
 	xep/xep0313_mam.h \
 	xep/xep0313_parse.c \
 	xep/xep0313_query.c \
