@@ -10,6 +10,7 @@
 #include "server/registry.h"
 #include "server/route.h"
 #include "server/session.h"
+#include "server/sm.h"
 #include "server/subscription.h"
 
 /* --- fan-out --- */
@@ -315,6 +316,22 @@ void presence_forget(struct sterna_session *s)
 	send_directed_end(s, NULL);
 }
 
+bool presence_remember(struct sterna_session *s, const char *to)
+{
+	if (s->directed == NULL) {
+		s->directed = xalloc(sizeof *s->directed);
+		map_init(s->directed, s->account->worker->accounts.k0, s->account->worker->accounts.k1);
+	}
+	if (to == NULL || map_get(s->directed, to) != NULL)
+		return to != NULL;
+	if (s->directed->count >= s->account->worker->server->config->limits.roster_items)
+		return false;
+	char *key = xstrdup(to);
+
+	map_put(s->directed, key, key);
+	return true;
+}
+
 /* §4.6.3: only while they do not get our broadcasts anyway. */
 bool presence_directed(struct sterna_call *c)
 {
@@ -323,20 +340,18 @@ bool presence_directed(struct sterna_call *c)
 	const char *to = jid_full(st->to);
 
 	if (st->type == PRESENCE_UNAVAILABLE && s->directed != NULL) {
-		free(map_remove(s->directed, to));
+		char *was = map_remove(s->directed, to);
+
+		if (was != NULL)
+			sm_save(s);
+		free(was);
 	} else if (st->type == PRESENCE_AVAILABLE && !(s->available && jid_resource(st->to) == NULL
 		&& roster_has_from(&s->account->roster, to))) {
-		if (s->directed == NULL) {
-			s->directed = xalloc(sizeof *s->directed);
-			map_init(s->directed, s->account->worker->accounts.k0, s->account->worker->accounts.k1);
-		}
-		if (map_get(s->directed, to) != NULL)
+		if (s->directed != NULL && map_get(s->directed, to) != NULL)
 			return true;
-		if (s->directed->count >= c->worker->server->config->limits.roster_items)
+		if (!presence_remember(s, to))
 			return false;
-		char *key = xstrdup(to);
-
-		map_put(s->directed, key, key);
+		sm_save(s);
 	}
 	return true;
 }

@@ -23,4 +23,7 @@ void presence_hide(struct account *a, const struct jid *contact);
 /** A session is back after the process ended: others are told, it is told of others. */
 void presence_refresh(struct sterna_session *s);
 
+/** It has sent presence to that address: that hears when the session goes. @return false: too many */
+bool presence_remember(struct sterna_session *s, const char *to);
+
 #endif

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "server/archive.h"
+#include "server/presence.h"
 #include "server/sm_impl.h"
 #include "server/stream.h"
 
@@ -44,6 +45,17 @@ static const struct db_stmt sm_rows = {
 
 /* --- what is kept of a session: presence, roster interest, what modules keep --- */
 
+/* Whom it has sent presence directly (rooms): they hear when it goes, also if the server was killed meanwhile. */
+static json_t *directed_of(const struct sterna_session *s)
+{
+	json_t *list = json_array();
+	const struct map_entry *e;
+
+	for (size_t at = 0; (e = map_next(s->directed, &at)) != NULL;)
+		json_array_append_new(list, json_string(e->key));
+	return list;
+}
+
 static char *state_of(const struct sterna_session *s)
 {
 	json_t *o = json_object();
@@ -54,6 +66,8 @@ static char *state_of(const struct sterna_session *s)
 		json_object_set_new(o, "presence", json_string(buf_str(&text)));
 		buf_release(&text);
 	}
+	if (s->directed != NULL && s->directed->count > 0)
+		json_object_set_new(o, "directed", directed_of(s));
 	json_object_set_new(o, "interested", json_boolean(s->interested));
 	json_object_set_new(o, "timeout", json_integer((json_int_t)s->sm->timeout_us));
 	if (s->kept != NULL)
@@ -71,6 +85,8 @@ static void set_state(struct sterna_session *s, const char *text)
 
 	s->interested = json_is_true(json_object_get(o, "interested"));
 	s->sm->timeout_us = (uint64_t)json_integer_value(json_object_get(o, "timeout"));
+	for (size_t i = 0; i < json_array_size(json_object_get(o, "directed")); i++)
+		presence_remember(s, json_string_value(json_array_get(json_object_get(o, "directed"), i)));
 	if (json_is_object(json_object_get(o, "kept")))
 		s->kept = json_incref(json_object_get(o, "kept"));
 	if (presence != NULL) {
