@@ -24,6 +24,7 @@ xep_xep0045_muc_la_SOURCES = \
 	xep/muc_archive.c \
 	xep/muc_config.c \
 	xep/muc_disco.c \
+	xep/muc_hats.c \
 	xep/muc_history.c \
 	xep/muc_invite.c \
 	xep/muc_iq.c \
@@ -34,6 +35,7 @@ xep_xep0045_muc_la_SOURCES = \
 	xep/muc_register.c \
 	xep/muc_room.c \
 	xep/muc_store.c \
+	xep/muc_vcard.c \
 	xep/text.h
 xep_xep0045_muc_la_CFLAGS = $(MODULE_CFLAGS)
 xep_xep0045_muc_la_LDFLAGS = $(MODULE_LDFLAGS)

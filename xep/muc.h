@@ -27,6 +27,7 @@
 #define NS_DELAY "urn:xmpp:delay"
 #define NS_SID "urn:xmpp:sid:0"
 #define NS_OCCUPANT_ID "urn:xmpp:occupant-id:0"
+#define NS_MAV "urn:xmpp:muc:affiliations:1"
 #define NS_HATS "urn:xmpp:hats:0"
 #define NS_DISCO_INFO "http://jabber.org/protocol/disco#info"
 #define NS_DISCO_ITEMS "http://jabber.org/protocol/disco#items"
@@ -46,7 +47,7 @@ struct muc_options {
 	struct sterna_list hosts;
 	unsigned create;
 	unsigned rooms_per_user, occupants, sessions_per_nick, affiliations, nick_length, history, pending;
-	struct sterna_size subject_size, text_size, presence_size, history_size;
+	struct sterna_size subject_size, text_size, presence_size, history_size, avatar_size;
 	struct sterna_duration unload_after;
 	bool public, persistent, members_only, moderated, archive, nonanonymous;
 	unsigned page, max_page;
@@ -113,8 +114,9 @@ struct muc_past {
 	int64_t at_us;
 };
 struct muc_hat {
-	char *jid, *uri, *title;
+	char *jid, *uri, *title;             /* jid: bare; "" of the hat itself, which may be worn */
 };
+enum { MUC_HOURS = 25 };
 struct muc_pending {                     /* an IQ that went from one occupant to another */
 	char *id, *original;
 	struct jid *asker, *asked;           /* real JIDs; asked: full or bare */
@@ -142,7 +144,8 @@ struct muc_room {
 	char *vcard, *photo_hash;            /* XEP-0486 */
 	int64_t created_us, touched_us;
 	uint64_t version;                    /* of the affiliations */
-	uint64_t activity;                   /* messages since it is in memory */
+	unsigned spoken[MUC_HOURS];          /* messages of each of the last hours (XEP-0502) */
+	int64_t hour;                        /* that the first of them counts, since 1970 */
 	bool locked;                         /* §10.1: until its owner has configured it */
 	bool stored, gone;
 	unsigned busy;                       /* handlers that wait */
@@ -191,6 +194,8 @@ static inline const struct muc_options *muc_options(struct sterna_call *c)
 	return sterna_config(c);
 }
 bool muc_is_empty(const char *text);
+/** Time goes on: hours that are over move up; of the rest nothing is known. */
+void muc_count_hours(struct muc_room *room, int64_t now_us);
 /** A copy that lives as long as the call. */
 static inline struct sterna_elem *muc_copy(struct sterna_call *c, const struct sterna_elem *e)
 {
@@ -226,6 +231,7 @@ struct muc_say {
 	const struct sterna_elem *payload;   /* in place of the last presence; or NULL */
 	const struct sterna_elem *destroy;
 	unsigned was_role;                   /* 0: as now */
+	uint64_t since;                      /* XEP-0463: the version before this change; 0: none */
 };
 /** To everyone inside who may see it, and to the occupant itself. */
 void muc_show(struct sterna_call *c, struct muc_room *room, struct muc_occupant *o, const struct muc_say *say);
@@ -275,9 +281,17 @@ void muc_pending_expire(struct muc_room *room, int64_t now_us);
 /* --- requests: muc_admin.c, muc_owner.c, muc_disco.c, muc_register.c, muc_archive.c … --- */
 
 sterna_fn muc_on_admin, muc_on_owner, muc_on_disco_info, muc_on_disco_items, muc_on_register, muc_on_archive,
-	muc_on_moderate;
+	muc_on_moderate, muc_on_vcard, muc_on_command;
+/** The commands that the asker may run in this room (XEP-0317), as items. */
+void muc_add_commands(struct sterna_call *c, const struct muc_room *room, struct sterna_elem *query);
 /** An admin's answer to someone's wish to become a member (§9.9). */
 enum sterna_verdict muc_on_approval(struct sterna_call *c, struct muc_room *room, const struct sterna_elem *form);
+/** May someone of that role and affiliation get the list of this one? */
+bool muc_may_list(const struct muc_room *room, unsigned role, unsigned own, unsigned affiliation);
+/** XEP-0463: all affiliations, for a newcomer that asks and does not have them; before any presence. */
+void muc_send_affiliations(struct sterna_call *c, struct muc_room *room, const struct muc_session *s,
+	const struct sterna_elem *x);
+void muc_add_version(struct sterna_call *c, struct sterna_elem *x, uint64_t since, uint64_t until);
 /** A new affiliation, and what follows: roles, presence, removal. actor NULL: the room itself. */
 enum sterna_result muc_affiliate(struct sterna_call *c, struct muc_room *room, const char *bare, unsigned affiliation,
 	const char *nick, const char *reason, const struct muc_session *actor);

@@ -23,12 +23,12 @@ static struct asker asker_of(struct sterna_call *c, const struct muc_room *room)
 /* --- lists --- */
 
 /* §9.5, §10.5, §10.8; and where members see each other anyway, what muc#roomconfig_getmemberlist says. */
-static bool may_list(const struct muc_room *room, const struct asker *a, unsigned affiliation)
+bool muc_may_list(const struct muc_room *room, unsigned role, unsigned own, unsigned affiliation)
 {
-	if (a->affiliation == MUC_OWNER || (a->affiliation == MUC_ADMIN && affiliation <= MUC_MEMBER))
+	if (own == MUC_OWNER || (own == MUC_ADMIN && affiliation <= MUC_MEMBER))
 		return true;
-	return affiliation >= MUC_MEMBER && a->affiliation >= MUC_MEMBER && room->cfg.whois == MUC_WHOIS_ANYONE
-		&& (a->role == MUC_NO_ROLE ? room->cfg.member_list != 0 : (room->cfg.member_list & 1u << a->role) != 0);
+	return affiliation >= MUC_MEMBER && own >= MUC_MEMBER && room->cfg.whois == MUC_WHOIS_ANYONE
+		&& (role == MUC_NO_ROLE ? room->cfg.member_list != 0 : (room->cfg.member_list & 1u << role) != 0);
 }
 
 static enum sterna_verdict list_affiliation(struct sterna_call *c, struct muc_room *room, const struct asker *a,
@@ -37,7 +37,7 @@ static enum sterna_verdict list_affiliation(struct sterna_call *c, struct muc_ro
 	struct sterna_elem *query = sterna_elem(c, "query", NS_MUC_ADMIN);
 	const struct map_entry *e;
 
-	if (!may_list(room, a, affiliation))
+	if (!muc_may_list(room, a->role, a->affiliation, affiliation))
 		return sterna_reject(c, STERNA_FORBIDDEN, NULL);
 	for (size_t at = 0; affiliation != MUC_NONE && (e = map_next(&room->members, &at)) != NULL;) {
 		const struct muc_member *m = e->value;
@@ -315,7 +315,7 @@ static void follow(struct sterna_call *c, struct muc_room *room, struct muc_occu
 	const char *reason, const struct muc_session *actor)
 {
 	const unsigned now = muc_affiliation(room, o->bare);
-	struct muc_say say = { .was_role = o->role };
+	struct muc_say say = { .was_role = o->role, .since = room->version - 1 };
 
 	by(&say, actor, reason);
 	if (now == MUC_OUTCAST || (room->cfg.members_only && now == MUC_NONE)) {
@@ -330,6 +330,21 @@ static void follow(struct sterna_call *c, struct muc_room *room, struct muc_occu
 	muc_show(c, room, o, &say);
 }
 
+/* §10.3 and its like: of someone who is not inside, those hear who may know its JID. */
+static void tell_of_absent(struct sterna_call *c, struct muc_room *room, const char *bare, unsigned affiliation)
+{
+	struct sterna_elem *m = muc_message(c, room->jid, NULL), *x = sterna_add(m, "x", NS_MUC_USER), *item;
+
+	muc_add_version(c, x, room->version - 1, room->version);
+	item = sterna_add(x, "item", NULL);
+	sterna_attr(item, "affiliation", muc_affiliations[affiliation]);
+	sterna_attr(item, "jid", bare);
+	sterna_attr(item, "role", "none");
+	for (size_t i = 0; i < room->count; i++)
+		if (muc_shows_jids(room, room->list[i]->occupant->role))
+			muc_to_one(c, room->list[i]->jid, m);
+}
+
 enum sterna_result muc_affiliate(struct sterna_call *c, struct muc_room *room, const char *bare, unsigned affiliation,
 	const char *nick, const char *reason, const struct muc_session *actor)
 {
@@ -339,6 +354,7 @@ enum sterna_result muc_affiliate(struct sterna_call *c, struct muc_room *room, c
 	struct map_entry *e;
 	size_t n = 0;
 
+	bare = sterna_printf(c, "%s", bare); /* it may come from the row that is replaced now */
 	/* §9.1: an outcast's nick is free; others keep theirs. */
 	if (nick == NULL && m != NULL && affiliation != MUC_OUTCAST && affiliation != MUC_NONE)
 		nick = m->nick;
@@ -356,6 +372,8 @@ enum sterna_result muc_affiliate(struct sterna_call *c, struct muc_room *room, c
 			&& muc_affiliation(room, o->bare) == MUC_OUTCAST))
 			who[n++] = o;
 	}
+	if (n == 0)
+		tell_of_absent(c, room, bare, affiliation);
 	for (size_t i = 0; i < n; i++)
 		follow(c, room, who[i], was, reason, actor != NULL && actor->occupant == who[i] ? NULL : actor);
 	return STERNA_OK;

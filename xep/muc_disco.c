@@ -35,7 +35,7 @@ static void add_identity(struct sterna_elem *query, const char *name)
 static enum sterna_verdict service_info(struct sterna_call *c)
 {
 	static const char *const features[] = { NS_DISCO_INFO, NS_DISCO_ITEMS, NS_MUC, NS_MUC "#stable_id",
-		NS_PING, NS_RSM, NS_OCCUPANT_ID, NULL };
+		NS_PING, NS_RSM, NS_VCARD, NS_OCCUPANT_ID, NULL };
 	struct sterna_elem *query = sterna_elem(c, "query", NS_DISCO_INFO);
 
 	if (elem_attr(sterna_payload(c), "node") != NULL)
@@ -127,6 +127,18 @@ static void info_text(struct sterna_elem *form, const char *var, const char *typ
 		sterna_attr(sterna_form_field(form, var, type, text), "label", label);
 }
 
+/* XEP-0502: messages per hour, of the hours that are over, up to a day back. */
+static void info_activity(struct sterna_elem *form, const struct muc_room *room)
+{
+	unsigned long long n = 0;
+	char text[32];
+
+	for (unsigned i = 1; i < MUC_HOURS; i++)
+		n += room->spoken[i];
+	snprintf(text, sizeof text, "%llu.%02llu", n / 24, n % 24 * 100 / 24);
+	info_text(form, "{urn:xmpp:muc-activity}message-activity", "text-single", "Messages per hour", text);
+}
+
 /* §6.4: muc#roominfo; the occupants' number, not who they are. */
 static void add_roominfo(const struct muc_room *room, struct sterna_elem *query)
 {
@@ -148,6 +160,8 @@ static void add_roominfo(const struct muc_room *room, struct sterna_elem *query)
 	info_number(form, "muc#maxhistoryfetch", "Most messages of the past", cfg->max_history);
 	if (cfg->slow_mode > 0)
 		info_number(form, "muc#roominfo_slow_mode_duration", "Seconds between two messages", cfg->slow_mode);
+	if (cfg->persistent && cfg->public && !cfg->password_protected && !cfg->members_only)
+		info_activity(form, room);
 	if (room->photo_hash != NULL)
 		info_text(form, "muc#roominfo_avatarhash", "text-multi", "Avatar hash", room->photo_hash);
 }
@@ -156,7 +170,8 @@ static void add_room_features(const struct muc_room *room, struct sterna_elem *q
 {
 	const struct muc_config *cfg = &room->cfg;
 	static const char *const always[] = { NS_DISCO_INFO, NS_DISCO_ITEMS, NS_MUC, NS_MUC "#request", NS_MUC "#stable_id",
-		NS_MUC "#self-ping-optimization", NS_OCCUPANT_ID, NS_SID, NS_PING, NS_VCARD, NS_HATS,
+		NS_MUC "#self-ping-optimization", NS_OCCUPANT_ID, NS_SID, NS_PING, NS_VCARD, NS_HATS, NS_MAV,
+		"http://jabber.org/protocol/commands",
 		"urn:xmpp:message-moderate:0", "urn:xmpp:message-moderate:1", "urn:xmpp:message-retract:1", NULL };
 	static const char *const archived[] = { NS_MAM, NS_MAM "#extended", NULL };
 	const char *const kinds[] = {
@@ -200,6 +215,7 @@ static enum sterna_verdict room_info(struct sterna_call *c, struct muc_room *roo
 		return sterna_reject(c, STERNA_SERVICE_UNAVAILABLE, NULL); /* §18.1.1: nothing is discarded */
 	if (node != NULL)
 		return sterna_reject(c, STERNA_ITEM_NOT_FOUND, NULL);
+	muc_count_hours(room, sterna_now_us(c));
 	add_identity(query, room->cfg.name != NULL ? room->cfg.name : jid_local(room->jid));
 	add_room_features(room, query);
 	add_roominfo(room, query);
@@ -211,6 +227,7 @@ static enum sterna_verdict room_items(struct sterna_call *c, struct muc_room *ro
 {
 	struct sterna_elem *query = sterna_elem(c, "query", NS_DISCO_ITEMS);
 	const struct sterna_elem *set = elem_child(sterna_payload(c), "set", NS_RSM);
+	const char *node = elem_attr(sterna_payload(c), "node");
 	const char *after = set != NULL ? sterna_child_text(set, "after") : NULL, *first = NULL, *last = NULL;
 	const unsigned affiliation = room != NULL ? muc_affiliation(room, sterna_from(c)) : MUC_NONE;
 	size_t max, n = 0;
@@ -220,6 +237,13 @@ static enum sterna_verdict room_items(struct sterna_call *c, struct muc_room *ro
 		return sterna_reject(c, STERNA_ITEM_NOT_FOUND, NULL);
 	if (!read_max(c, set, &max))
 		return sterna_reject(c, STERNA_BAD_REQUEST, "max is a number");
+	if (node != NULL && strcmp(node, "http://jabber.org/protocol/commands") == 0) {
+		sterna_attr(query, "node", node);
+		muc_add_commands(c, room, query);
+		return sterna_reply(c, query);
+	}
+	if (node != NULL)
+		return sterna_reject(c, STERNA_ITEM_NOT_FOUND, NULL);
 	if (muc_session_of(room, sterna_from(c)) == NULL && (affiliation == MUC_OUTCAST
 		|| (affiliation < MUC_ADMIN && (!room->cfg.public || room->cfg.members_only))))
 		return sterna_reply(c, query);

@@ -94,6 +94,7 @@ static void welcome(struct sterna_call *c, struct muc_room *room, const struct m
 		say.own_codes[say.own_count++] = 170;
 	if (is_new)
 		say.own_codes[say.own_count++] = 201;
+	muc_send_affiliations(c, room, s, x);
 	muc_show_others(c, room, s);
 	for (const struct muc_session *each = o->sessions; each != NULL; each = each->next)
 		muc_show_own(c, room, o, each, each == s ? &say : &nothing);

@@ -68,7 +68,9 @@ static void say_to_all(struct sterna_call *c, struct muc_room *room, struct muc_
 		sterna_archive_put(c, jid_full(room->jid), id, o->address, m);
 	if (keep)
 		muc_past_add(c, room, id, m);
-	room->activity++;
+	muc_count_hours(room, sterna_now_us(c));
+	if (elem_child(m, "body", NULL) != NULL && elem_child(m, "replace", "urn:xmpp:message-correct:0") == NULL)
+		room->spoken[0]++;
 }
 
 /* --- the subject: §8.1 --- */

@@ -73,6 +73,60 @@ void muc_keep_presence(struct muc_session *s, const struct sterna_elem *presence
 	muc_forget_shown(o);
 }
 
+/* --- XEP-0463: versions of the affiliations --- */
+
+void muc_add_version(struct sterna_call *c, struct sterna_elem *x, uint64_t since, uint64_t until)
+{
+	struct sterna_elem *mav = sterna_add(x, "mav", NS_MAV);
+
+	if (since > 0)
+		sterna_attr(mav, "since", sterna_printf(c, "%llu", (unsigned long long)since));
+	sterna_attr(mav, "until", sterna_printf(c, "%llu", (unsigned long long)until));
+}
+
+static void refuse_affiliations(struct sterna_call *c, const struct muc_room *room, const struct jid *to)
+{
+	struct sterna_elem *m = muc_message(c, room->jid, "error"), *error;
+
+	error = sterna_add(m, "error", NULL);
+	sterna_attr(error, "by", jid_full(room->jid));
+	sterna_attr(error, "type", "auth");
+	sterna_add(error, "forbidden", NS_STANZAS);
+	muc_to_one(c, to, m);
+}
+
+/* Only the present state is known: who has another version gets all of it (§4.2.1). */
+void muc_send_affiliations(struct sterna_call *c, struct muc_room *room, const struct muc_session *s,
+	const struct sterna_elem *x)
+{
+	const struct sterna_elem *mav = x != NULL ? elem_child(x, "mav", NS_MAV) : NULL;
+	const char *since = mav != NULL ? elem_attr(mav, "since") : NULL;
+	const unsigned own = muc_affiliation(room, s->jid), role = s->occupant->role;
+	const struct map_entry *e;
+	struct sterna_elem *m, *user;
+
+	if (mav == NULL || (since != NULL && strcmp(since, sterna_printf(c, "%llu", (unsigned long long)room->version)) == 0))
+		return;
+	if (!muc_may_list(room, role, own, MUC_MEMBER)) {
+		refuse_affiliations(c, room, s->jid);
+		return;
+	}
+	m = muc_message(c, room->jid, NULL);
+	user = sterna_add(m, "x", NS_MUC_USER);
+	muc_add_version(c, user, 0, room->version);
+	for (size_t at = 0; (e = map_next(&room->members, &at)) != NULL;) {
+		const struct muc_member *each = e->value;
+
+		if (each->affiliation == MUC_NONE || !muc_may_list(room, role, own, each->affiliation))
+			continue;
+		struct sterna_elem *item = sterna_add(user, "item", NULL);
+
+		sterna_attr(item, "jid", each->jid);
+		sterna_attr(item, "affiliation", muc_affiliations[each->affiliation]);
+	}
+	muc_to_one(c, s->jid, m);
+}
+
 /* --- one presence --- */
 
 static void add_code(struct sterna_elem *x, unsigned code)
@@ -133,6 +187,8 @@ static struct sterna_elem *make(struct sterna_call *c, const struct muc_room *ro
 	muc_add_occupant_id(o, p);
 	add_hats(room, o, p);
 	x = sterna_add(p, "x", NS_MUC_USER);
+	if (say->since > 0 || is_own)
+		muc_add_version(c, x, say->since, room->version);
 	item = sterna_add(x, "item", NULL);
 	sterna_attr(item, "affiliation", muc_affiliations[muc_affiliation(room, o->bare)]);
 	sterna_attr(item, "role", muc_roles[say->unavailable && say->new_nick == NULL ? MUC_NO_ROLE : o->role]);
@@ -199,7 +255,7 @@ static bool is_broadcast(const struct muc_room *room, const struct muc_occupant 
 static bool is_plain(const struct muc_say *say)
 {
 	return !say->unavailable && say->count == 0 && say->actor == NULL && say->actor_jid == NULL && say->reason == NULL
-		&& say->payload == NULL && say->destroy == NULL;
+		&& say->payload == NULL && say->destroy == NULL && say->since == 0;
 }
 
 /* As it is shown when nothing but what everybody knows is to be said: made once, for all who come. */

@@ -23,6 +23,18 @@ bool muc_is_empty(const char *text)
 	return text == NULL || *text == '\0';
 }
 
+void muc_count_hours(struct muc_room *room, int64_t now_us)
+{
+	const int64_t hour = now_us / 3600000000;
+
+	for (; room->hour < hour; room->hour++) {
+		if (hour - room->hour > MUC_HOURS)
+			room->hour = hour - MUC_HOURS;
+		memmove(&room->spoken[1], &room->spoken[0], (MUC_HOURS - 1) * sizeof room->spoken[0]);
+		room->spoken[0] = 0;
+	}
+}
+
 /* --- life --- */
 
 static void init_map(struct sterna_call *c, struct map *m)
@@ -55,6 +67,8 @@ struct muc_room *muc_room_new(struct sterna_call *c, const struct jid *jid)
 	init_map(c, &room->nicks);
 	muc_config_default(&room->cfg, muc_options(c));
 	room->created_us = room->touched_us = sterna_now_us(c);
+	room->hour = room->created_us / 3600000000;
+	room->version = 1;
 	map_put(&worker_of(c)->rooms, jid_full(room->jid), room);
 	return room;
 }

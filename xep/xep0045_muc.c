@@ -1,5 +1,5 @@
 /* XEP-0045 Multi-User Chat 1.35.5: the module's tables, and where each stanza to a service or room goes. The rest lies
- * in muc_*.c; muc.h has the way in. With it XEP-0313 (rooms), 0410, 0421, 0425, 0500. */
+ * in muc_*.c; muc.h has the way in. With it XEP-0313 (rooms), 0410, 0421, 0425, 0317, 0463, 0486, 0500, 0502. */
 #include <stdlib.h>
 #include <string.h>
 #include "xep/muc.h"
@@ -19,6 +19,7 @@ static const struct sterna_option options[] = {
 	STERNA_OPT(struct muc_options, presence_size, "8KiB", "1KiB..256KiB", "bytes of an occupant's presence"),
 	STERNA_OPT(struct muc_options, history, "50", "0..1000", "messages that a room keeps at hand for new occupants"),
 	STERNA_OPT(struct muc_options, history_size, "256KiB", "4KiB..64MiB", "bytes of them"),
+	STERNA_OPT(struct muc_options, avatar_size, "128KiB", "1KiB..4MiB", "bytes of a room's vCard, with its avatar"),
 	STERNA_OPT(struct muc_options, pending, "1000", "10..100000",
 		"requests between occupants that wait for an answer, per room"),
 	STERNA_OPT(struct muc_options, unload_after, "10m", "10s..30d", "a room without occupants leaves memory then"),
@@ -102,6 +103,8 @@ STERNA_MODULE(muc, .spec = "XEP-0045 1.35.5", .summary = "Multi-User Chat",
 		{ STERNA_GET | STERNA_SET, STERNA_SERVICE, NS_MAM, "query", muc_on_archive },
 		{ STERNA_GET, STERNA_SERVICE, NS_MAM, "metadata", muc_on_archive },
 		{ STERNA_SET, STERNA_SERVICE, "urn:xmpp:message-moderate:1", "moderate", muc_on_moderate },
-		{ STERNA_SET, STERNA_SERVICE, "urn:xmpp:fasten:0", "apply-to", muc_on_moderate }, { 0 } },
+		{ STERNA_SET, STERNA_SERVICE, "urn:xmpp:fasten:0", "apply-to", muc_on_moderate },
+		{ STERNA_GET | STERNA_SET, STERNA_SERVICE, NS_VCARD, "vCard", muc_on_vcard },
+		{ STERNA_SET, STERNA_SERVICE, "http://jabber.org/protocol/commands", "command", muc_on_command }, { 0 } },
 	.on = (const struct sterna_lifecycle[]){
 		{ STERNA_WORKER_TICK, muc_on_tick }, { STERNA_WORKER_ENDED, muc_on_worker_ended }, { 0 } });
