@@ -70,7 +70,10 @@ FUZZ_SIM = \
 	xep/jid_list.c \
 	xep/jid_list.h \
 	xep/pubsub.h \
+	xep/pubsub_affiliate.c \
+	xep/pubsub_approve.c \
 	xep/pubsub_config.c \
+	xep/pubsub_disco.c \
 	xep/pubsub_items.c \
 	xep/pubsub_node.c \
 	xep/pubsub_owner.c \
@@ -101,12 +104,24 @@ FUZZ_SIM = \
 	xep/xep0334_hints.c \
 	xep/xep0352_csi.c \
 	xep/xep0359_stanza_id.c \
+	xep/xep0377_reports.c \
+	xep/xep0398_avatar.c \
 	xep/xep0441_prefs.c
 
 noinst_PROGRAMS += tests/fuzz/fuzz_stream
 tests_fuzz_fuzz_stream_SOURCES = tests/fuzz/fuzz_stream.c $(FUZZ_SIM)
 tests_fuzz_fuzz_stream_LDADD = tests/sim/libsim.la
 tests_fuzz_fuzz_stream_LDFLAGS = $(FUZZ_LINKFLAGS)
+
+noinst_PROGRAMS += tests/fuzz/fuzz_s2s
+tests_fuzz_fuzz_s2s_SOURCES = tests/fuzz/fuzz_s2s.c $(FUZZ_SIM)
+tests_fuzz_fuzz_s2s_LDADD = tests/sim/libsim.la
+tests_fuzz_fuzz_s2s_LDFLAGS = $(FUZZ_LINKFLAGS)
+
+noinst_PROGRAMS += tests/fuzz/fuzz_dns
+tests_fuzz_fuzz_dns_SOURCES = tests/fuzz/fuzz_dns.c
+tests_fuzz_fuzz_dns_LDADD = $(FUZZ_LDADD)
+tests_fuzz_fuzz_dns_LDFLAGS = $(FUZZ_LINKFLAGS)
 
 noinst_PROGRAMS += tests/fuzz/fuzz_sm_tags
 tests_fuzz_fuzz_sm_tags_SOURCES = tests/fuzz/fuzz_sm_tags.c $(FUZZ_SIM)

@@ -5,7 +5,8 @@ tests_sim_libsim_la_SOURCES = \
 	tests/sim/sim_db.c \
 	tests/sim/sim_loop.c \
 	tests/sim/sim_server.c \
-	tests/sim/sim_transport.c
+	tests/sim/sim_transport.c \
+	tests/sim/sim_ways.c
 tests_sim_libsim_la_CPPFLAGS = $(AM_CPPFLAGS) -DTEST_SQL_DIR='"$(abs_top_srcdir)/sql"'
 tests_sim_libsim_la_LIBADD = server/libsterna.la
 

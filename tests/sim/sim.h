@@ -33,6 +33,7 @@ struct sim {
 	struct work_pool *pool;
 	struct server *server;
 	const struct sterna_module *const *modules; /* to load; NULL-terminated */
+	const struct s2s_ways *ways;     /* to other servers; NULL: none */
 	/* faults */
 	bool db_down;                    /* the database does not answer */
 	bool db_full;                    /* it answers, and takes no writes: no room on its disk */
@@ -56,6 +57,7 @@ struct loop *sim_loop_new(struct sim *s);
 /** Mail, timers, and what was deferred. @return false: there was nothing to do */
 bool sim_loop_turn(struct loop *l);
 bool sim_loop_is_idle(const struct loop *l);
+struct sim *sim_of_loop(struct loop *l);
 void sim_loop_begin(struct loop *l);     /**< a turn with input: sets its time; then the input; then end */
 bool sim_loop_end(struct loop *l);
 /** The next timer of all loops, or UINT64_MAX. */
@@ -73,10 +75,16 @@ struct sim_conn {
 	bool cut, client_gone;           /* the client is away; has let go of it */
 	uint64_t noticed_us;             /* when the server notices a cut */
 	uint8_t covered;                 /* sim_cover.c's */
+	bool outgoing;                   /* the server has opened it */
+	bool greets;                     /* TLS is up, and the server has not been told yet */
 	char addr[64];                   /* what the client's certificate says */
 };
 /** A new connection to a worker; its stream believes TLS to be up, with a certificate for addr (NULL: none). */
 struct sim_conn *sim_connect(struct sim *s, unsigned worker, const struct stream_kind *kind, const char *addr);
+/** The same without a stream. */
+struct sim_conn *sim_conn_new(struct sim *s, struct loop *l, const char *addr);
+/** Pipes to other servers (sim_ways.c): the test finds them in conns. */
+extern const struct s2s_ways sim_ways;
 /** Something of it may happen on the server's side in a turn of its worker. */
 bool sim_conn_is_ready(const struct sim_conn *c);
 /** One thing, within a turn of its loop: at most max bytes read, or drained, or closed. It may be gone afterwards. */

@@ -31,6 +31,11 @@ static void get_random(struct loop *l, void *out, size_t n)
 		*at++ = (unsigned char)sim_random(s);
 }
 
+struct sim *sim_of_loop(struct loop *l)
+{
+	return ((struct sim_loop *)l)->sim;
+}
+
 static void nothing(struct loop *l)
 {
 	(void)l;

@@ -65,6 +65,7 @@ void sim_start(struct sim *s)
 	for (size_t i = 0; s->modules != NULL && s->modules[i] != NULL; i++)
 		if (module_load_static(s->server, s->modules[i]) != STERNA_OK)
 			abort();
+	s->server->ways = s->ways;
 	for (unsigned i = 0; i < s->worker_count; i++)
 		worker_start(s->server->workers[i]);
 	s->server->running = true;

@@ -140,16 +140,14 @@ static const struct transport_ops ops = {
 	.peer_xmpp_addr = conn_peer_xmpp_addr, .peer_proof = conn_peer_proof,
 };
 
-struct sim_conn *sim_connect(struct sim *s, unsigned worker, const struct stream_kind *kind, const char *addr)
+struct sim_conn *sim_conn_new(struct sim *s, struct loop *l, const char *addr)
 {
-	struct worker *w = s->server->workers[worker];
 	struct sim_conn *c = xalloc(sizeof *c);
 
-	sim_loop_begin(w->loop);
 	c->sim = s;
 	c->reading = true;
 	c->t.ops = &ops;
-	c->t.loop = w->loop;
+	c->t.loop = l;
 	c->t.secure = true;
 	task_init(&c->t.flush_task, on_flush, c);
 	snprintf(c->t.peer, sizeof c->t.peer, "[::1]:1");
@@ -159,6 +157,16 @@ struct sim_conn *sim_connect(struct sim *s, unsigned worker, const struct stream
 	while (*at != NULL)
 		at = &(*at)->next;
 	*at = c;
+	return c;
+}
+
+struct sim_conn *sim_connect(struct sim *s, unsigned worker, const struct stream_kind *kind, const char *addr)
+{
+	struct worker *w = s->server->workers[worker];
+	struct sim_conn *c;
+
+	sim_loop_begin(w->loop);
+	c = sim_conn_new(s, w->loop, addr);
 	stream_attach(stream_new(w, kind, true), &c->t);
 	return c;
 }
@@ -173,12 +181,15 @@ bool sim_conn_is_ready(const struct sim_conn *c)
 {
 	if (c->server_gone || c->detached)
 		return false;
-	return c->drained || (c->reading && buf_len(&c->up) > 0) || notices_end(c);
+	return c->greets || c->drained || (c->reading && buf_len(&c->up) > 0) || notices_end(c);
 }
 
 void sim_conn_input(struct sim_conn *c, size_t max)
 {
-	if (c->drained && !notices_end(c)) {
+	if (c->greets) {
+		c->greets = false;
+		c->t.handler->on_secure(c->t.arg);
+	} else if (c->drained && !notices_end(c)) {
 		c->drained = false;
 		c->t.handler->on_drained(c->t.arg);
 	} else if (c->reading && buf_len(&c->up) > 0) {
