@@ -150,8 +150,7 @@ static void on_late(struct timer *timer, void *arg)
 	lost(r->dial, r, "no connection in time");
 }
 
-/* What TCP itself must notice: a way that is cut. */
-static void set_options(int fd, const struct config_s2s *c)
+void dial_set_options(int fd, const struct config_s2s *c)
 {
 	const int one = 1, stall_ms = (int)(c->stall_time.us / 1000);
 
@@ -169,7 +168,7 @@ static bool run_one(struct dial *d, struct dial_runner *r, const struct dial_tar
 	r->dial = d;
 	r->target = t;
 	if (fd >= 0) {
-		set_options(fd, c);
+		dial_set_options(fd, c);
 		if ((!d->has_bind || bind(fd, (struct sockaddr *)&from, to_sockaddr(&d->bind, 0, &from)) == 0)
 			&& (connect(fd, (struct sockaddr *)&to, len) == 0 || errno == EINPROGRESS)) {
 			r->fd = fd;

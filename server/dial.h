@@ -32,6 +32,8 @@ struct s2s_ways {
 };
 extern const struct s2s_ways dial_ways;
 
+/** For a socket to or from another server: what TCP itself must notice, a way that is cut. */
+void dial_set_options(int fd, const struct config_s2s *c);
 /** Is that an address that anybody may be sent to by DNS: not loopback, private, link-local, multicast…? */
 bool dial_is_public(const struct ip *ip);
 

@@ -200,6 +200,8 @@ static void on_accept(void *arg, int fd, const struct ip *peer)
 	struct stream *s = stream_new(d->worker, d->port->kind, direct);
 	struct transport *t;
 
+	if (server)
+		dial_set_options(fd, &n->server->config->s2s);
 	if (!proxied) {
 		s->ip = *peer;
 		s->has_ip = true;

@@ -5,7 +5,8 @@
 
 /* How often a link is tried anew: quickly where the peer was there of late, so that traffic flows again soon after
  * the cause has ended; ever more slowly where it never was. */
-enum { PAUSE_FIRST_US = 500000, PAUSE_KNOWN_US = 3000000, AFTER_LOSS_US = 100000, FORGET_US = 600000000 };
+enum { PAUSE_FIRST_US = 500000, PAUSE_KNOWN_US = 3000000, AFTER_LOSS_US = 100000, FORGET_US = 600000000,
+	FORGET_STRANGER_US = 20000000 };
 
 bool s2s_is_on(const struct server *s)
 {
@@ -268,7 +269,7 @@ static void sweep_link(struct s2s_link *l)
 	if (l->stream != NULL && l->waiting.first == NULL && l->sent.first == NULL && is_idle(l, idle))
 		stream_close(l->stream);
 	if (l->stream == NULL && l->waiting.first == NULL && l->streams == 0 && l->attempt == NULL && l->verifier == NULL && l->test == NULL
-		&& l->checks == NULL && is_idle(l, FORGET_US))
+		&& l->checks == NULL && is_idle(l, l->wanted ? FORGET_US : FORGET_STRANGER_US))
 		link_free(l);
 }
 

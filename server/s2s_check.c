@@ -49,6 +49,7 @@ bool s2s_check(struct s2s_link *l, struct stream *s, struct host *host, const ch
 		at = &(*at)->next;
 	*at = c;
 	l->check_count++;
+	s->s2s->checks++;
 	if (l->verifier == NULL)
 		s2s_attempt_start(l, true);
 	else
@@ -77,6 +78,8 @@ static void settle(struct s2s_check **at, const char *type, enum sterna_conditio
 
 	*at = c->next;
 	c->link->check_count--;
+	if (c->stream != NULL)
+		c->stream->s2s->checks--;
 	if (c->stream != NULL && c->stream->state != STREAM_CLOSED)
 		s2s_in_verdict(c->stream, c->host, type, condition);
 	check_free(c);
@@ -117,8 +120,9 @@ void s2s_checks_forget(struct stream *s)
 {
 	const struct map_entry *e;
 
-	if (s->s2s == NULL || s->s2s->remote == NULL)
+	if (s->s2s == NULL || s->s2s->checks == 0)
 		return;
+	s->s2s->checks = 0;
 	for (size_t at = 0; (e = map_next(&s->worker->links, &at)) != NULL;)
 		for (struct s2s_check *c = ((struct s2s_link *)e->value)->checks; c != NULL; c = c->next)
 			if (c->stream == s)

@@ -80,6 +80,7 @@ struct s2s_link {
 	uint64_t up_us;              /* since when stream is there */
 	int64_t last_up_wall_us;     /* when it was there last; 0: never */
 	bool was_up;                 /* since we started: then we try often */
+	bool wanted;                 /* something of ours was to be sent, or is authenticated; not only keys to verify */
 	unsigned failures;           /* in a row */
 	struct trail trail;          /* of the last attempt that ended */
 	enum sterna_condition condition; /* what goes back now that it failed; 0: not known to fail */
@@ -104,6 +105,7 @@ struct s2s {
 	uint32_t sm_base;            /* link->out, when it began */
 	struct s2s_sm *sm;           /* of what comes; NULL: nothing has */
 	bool failed;                 /* why is in the trail */
+	unsigned checks;             /* keys of it that wait for a verdict */
 };
 
 /* --- s2s.c: links --- */

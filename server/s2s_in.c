@@ -136,6 +136,7 @@ static void bound(struct stream *s)
 	if (l == NULL)
 		return;
 	s2s_link_join(l, s);
+	l->wanted = true;
 	l->used_us = s2s_now(s);
 	if (x->bidi && l->stream == NULL)
 		s2s_link_up(l, s);
@@ -283,7 +284,9 @@ static void on_result(struct stream *s, struct arena **a, struct sterna_elem *e)
 	} else if (certificate_is_enough(s)) {
 		s2s_in_verdict(s, h, "valid", 0);
 	} else {
-		struct s2s_link *l = s2s_link(s->worker, h, from);
+		/* Strangers' claims leave room for those whom we talk to. */
+		struct s2s_link *l = s->worker->links.count < s->worker->server->config->s2s.connections / 2
+			? s2s_link(s->worker, h, from) : s2s_link_find(s->worker, h, jid_full(from));
 
 		if (l == NULL || !s2s_check(l, s, h, elem_text(*a, e)))
 			s2s_send_db(s, "result", jid_full(to), jid_full(from), NULL, "error", NULL, STERNA_RESOURCE_CONSTRAINT);

@@ -10,7 +10,7 @@
 #include "server/route.h"
 #include "server/subscription.h"
 
-enum { WINDOW = 2000, ASK_AFTER_US = 100000, ASK_COUNT = 200, BELIEVE_US = 30000000 };
+enum { WINDOW = 2000, ASK_AFTER_US = 100000, ASK_COUNT = 200, BELIEVE_US = 30000000, SILENT_US = 60000000 };
 
 static uint64_t now_us(const struct s2s_link *l)
 {
@@ -130,6 +130,8 @@ void s2s_queue_ask(struct s2s_link *l)
 	if (has_sm(l)) {
 		stream_write(l->stream, r, sizeof r - 1);
 		l->unasked = 0;
+		if (l->asked_us == 0)
+			l->asked_us = now_us(l);
 	} else if (l->asked_us == 0) {
 		send_ping(l);
 		l->unasked = 0;
@@ -160,6 +162,8 @@ void s2s_queue_confirmed(struct s2s_link *l, uint32_t n)
 	}
 	if (up_to != 0)
 		s2s_store_confirmed(l, up_to);
+	if (has_sm(l))
+		l->asked_us = 0;
 	if (l->sent.count > 0 && !timer_is_set(&l->ask))
 		timer_set(&l->ask, ASK_AFTER_US);
 	s2s_link_flush(l);
@@ -248,6 +252,7 @@ const char *s2s_queue_refuses(const struct s2s_link *l, const struct stanza *st,
 
 void s2s_queue_put(struct s2s_link *l, struct stanza **st, int64_t id)
 {
+	l->wanted = true;
 	push(&l->waiting, item_new(l, st, id, now_us(l) + (id != 0 ? (uint64_t)config_of(l)->queue_time.us : patience(l, *st))));
 	/* Whoever sends is slowed down before the queue is full. */
 	if (l->waiting.count > config_of(l)->queue_stanzas / 2)
@@ -266,6 +271,7 @@ void s2s_queue_restore(struct s2s_link *l, struct stanza **st, int64_t id, int64
 	while (*at != NULL && (*at)->restored)
 		at = &(*at)->next;
 	i->restored = true;
+	l->wanted = true;
 	i->next = *at;
 	*at = i;
 	if (i->next == NULL)
@@ -297,8 +303,12 @@ void s2s_queue_sweep(struct s2s_link *l)
 {
 	s2s_queue_bounce(l, false, l->condition != 0 ? l->condition : STERNA_REMOTE_SERVER_TIMEOUT,
 		*l->why != '\0' ? l->why : "the server could not be reached in time");
+	if (has_sm(l) && l->asked_us != 0 && now_us(l) > l->asked_us + SILENT_US) {
+		stream_error(l->stream, "connection-timeout", "no acknowledgement for too long");
+		return;
+	}
 	/* No answer to our ping, and the connection lives: it has arrived. */
-	if (l->stream != NULL && l->asked_us != 0 && now_us(l) > l->asked_us + BELIEVE_US) {
+	if (l->stream != NULL && !has_sm(l) && l->asked_us != 0 && now_us(l) > l->asked_us + BELIEVE_US) {
 		l->asked_us = 0;
 		s2s_queue_confirmed(l, l->asked_n);
 	}

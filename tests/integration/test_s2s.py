@@ -714,3 +714,57 @@ def test_ctl_explain(t):
         for words in (('explain', 'a.example'), ('test', 'x@y'), ('test', 'b.example', 'c.example')):
             check(a.ctl('s2s', *words, check=False) == '', 'no error')
         b.start()
+
+
+@accounts()
+def test_partner_is_killed(t):
+    """kill -9 of the partner under load: nothing that was acknowledged to the sender is lost, order is kept, traffic flows
+    within 5 s of its return; what came twice came because its confirmation was lost, and is little"""
+    with domains(t, 'a.example', 'b.example') as (a, b):
+        juliet, romeo = with_sm(a), b.login('romeo')
+        said, heard, stamps = 0, [], []
+        for n in range(300):
+            says(juliet, 'romeo@b.example', 'n%d' % n)
+            said += 1
+            time.sleep(0.01)
+            if n == 150:
+                b.kill()
+        stored(juliet, said)
+        while True:                                   # what reached him before
+            try:
+                got = romeo.next(1)
+            except (xmpp.XmppError, OSError):
+                break
+            if is_message(got):
+                heard.append(body(got))
+        b.start()
+        began = time.monotonic()
+        romeo = b.login('romeo')
+        while 'n299' not in heard:
+            got = romeo.wait_for(is_message, timeout=20, dropped=[])
+            stamps.append(time.monotonic() - began)
+            heard.append(body(got))
+        check(set(heard) == {'n%d' % n for n in range(300)}, 'lost: %s' % sorted({'n%d' % n for n in range(300)} - set(heard)))
+        first = list(dict.fromkeys(heard))
+        check(first == ['n%d' % n for n in range(300)], 'not in order')
+        check(stamps[0] < 5, 'the first came after %.1f s' % stamps[0])
+        check(len(heard) - len(first) < 100, '%d came twice' % (len(heard) - len(first)))
+        t.transcript.append('%d twice, first after %.2f s' % (len(heard) - len(first), stamps[0]))
+
+
+@accounts()
+def test_sender_is_killed(t):
+    """kill -9 of the sender's server while its messages are on their way: what it acknowledged arrives, in order"""
+    with domains(t, 'a.example', 'b.example') as (a, b):
+        juliet, romeo = with_sm(a), b.login('romeo')
+        for n in range(100):
+            says(juliet, 'romeo@b.example', 'n%d' % n)
+        stored(juliet, 100)
+        a.kill()
+        a.start()
+        heard = []
+        says(a.login('juliet'), 'romeo@b.example', 'end')
+        while 'end' not in heard:
+            heard.append(body(romeo.wait_for(is_message, timeout=20, dropped=[])))
+        first = list(dict.fromkeys(heard))
+        check(first == ['n%d' % n for n in range(100)] + ['end'], 'lost or not in order: %s' % first)
