@@ -18,7 +18,15 @@ tests_sim_sim_SOURCES = \
 	tests/sim/sim_client.h \
 	tests/sim/sim_cover.c \
 	tests/sim/sim_wait.c \
+	$(PUBSUB_ENGINE) \
+	xep/caps_cache.c \
+	xep/disco_info.c \
 	xep/jid_list.c \
+	xep/xep0030_disco.c \
+	xep/xep0115_caps.c \
+	xep/xep0163_notify.c \
+	xep/xep0163_peers.c \
+	xep/xep0163_pep.c \
 	xep/xep0280_carbons.c \
 	xep/xep0313_mam.c \
 	xep/xep0313_parse.c \

@@ -15,12 +15,13 @@
 #include "tests/sim/sim_client.h"
 
 extern const struct sterna_module sterna_module_mam, sterna_module_stanza_id, sterna_module_hints, sterna_module_carbons,
-	sterna_module_sim_wait;
+	sterna_module_disco, sterna_module_caps, sterna_module_pep, sterna_module_sim_wait;
 
 static const struct sterna_module *const with_archive[] = { &sterna_module_hints, &sterna_module_mam,
-	&sterna_module_stanza_id, &sterna_module_carbons, NULL };
+	&sterna_module_stanza_id, &sterna_module_carbons, &sterna_module_disco, &sterna_module_caps, &sterna_module_pep, NULL };
 static const struct sterna_module *const with_waits[] = { &sterna_module_hints, &sterna_module_mam,
-	&sterna_module_stanza_id, &sterna_module_carbons, &sterna_module_sim_wait, NULL };
+	&sterna_module_stanza_id, &sterna_module_carbons, &sterna_module_disco, &sterna_module_caps, &sterna_module_pep,
+	&sterna_module_sim_wait, NULL };
 static const struct sterna_module *const without[] = { NULL };
 
 static const char config[] =
@@ -130,7 +131,11 @@ static void step_client(struct sim_world *w)
 			client_ask(c);
 		break;
 	case 3:
-		if (!w->quiet)
+		if (w->quiet)
+			break;
+		if (sim_chance(s, 40))
+			client_publish(c);
+		else
 			client_send_item(c, ITEM_PRESENCE - (int)sim_below(s, 3));
 		break;
 	default:
@@ -266,6 +271,33 @@ static void check_archive(struct sim_world *w)
 	free(rows);
 }
 
+/* What each node holds: what was promised, or something later. */
+static void check_nodes(struct sim_world *w)
+{
+	sqlite3_stmt *q = NULL;
+
+	if (sqlite3_prepare_v2(w->sim.store, "SELECT count(*), max(payload) FROM pubsub_item WHERE owner = ? AND node = 'urn:sim'",
+		-1, &q, NULL) != SQLITE_OK)
+		abort();
+	for (unsigned i = 0; i < w->client_count; i++) {
+		const struct sim_client *c = &w->clients[i];
+		const char *payload, *text;
+		unsigned n;
+
+		sqlite3_reset(q);
+		sqlite3_bind_text(q, 1, c->account, -1, SQLITE_STATIC);
+		if (sqlite3_step(q) != SQLITE_ROW)
+			abort();
+		payload = (const char *)sqlite3_column_text(q, 1);
+		text = payload != NULL ? strchr(payload, '>') : NULL;
+		n = text != NULL ? (unsigned)strtoul(text + 1, NULL, 10) : 0;
+		if (sqlite3_column_int(q, 0) > 1 || n < c->promised || n > c->published)
+			world_fault(w, "client %u has %d items, the last is %u; %u was promised, %u sent", i, sqlite3_column_int(q, 0), n,
+				c->promised, c->published);
+	}
+	sqlite3_finalize(q);
+}
+
 static bool run(const struct plan *p, uint64_t seed)
 {
 	struct sim_world *w = xalloc(sizeof *w);
@@ -291,6 +323,8 @@ static bool run(const struct plan *p, uint64_t seed)
 		check_ledger(w);
 	if (w->fault[0] == '\0' && w->stanza_ids)
 		check_archive(w);
+	if (w->fault[0] == '\0' && w->stanza_ids)
+		check_nodes(w);
 	const bool ok = w->fault[0] == '\0';
 
 	if (!ok)

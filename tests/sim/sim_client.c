@@ -77,6 +77,10 @@ static void send_item(struct sim_client *c, int item)
 		m->sends++;
 		say(c, "<message type='chat' id='m%d' to='%s'><body>m%d</body><origin-id xmlns='urn:xmpp:sid:0' id='o%d'/></message>",
 			item, c->world->clients[m->to].account, item, item);
+	} else if (item <= ITEM_NODE) {
+		say(c, "<iq type='set' id='n%d'><pubsub xmlns='http://jabber.org/protocol/pubsub'><publish node='urn:sim'>"
+			"<item id='current'><x xmlns='urn:sim'>%d</x></item></publish></pubsub></iq>", ITEM_NODE - item,
+			ITEM_NODE - item);
 	} else if (item == ITEM_PRESENCE) {
 		say(c, "<presence/>");
 	} else if (item == ITEM_IQ) {
@@ -100,6 +104,12 @@ void client_send_item(struct sim_client *c, int item)
 {
 	if (c->state == CLIENT_ON)
 		enqueue(c, item);
+}
+
+void client_publish(struct sim_client *c)
+{
+	if (c->state == CLIENT_ON)
+		enqueue(c, ITEM_NODE - (int)++c->published);
 }
 
 void client_send_message(struct sim_client *c, unsigned to)
@@ -282,6 +292,18 @@ static void on_features(struct sim_client *c)
 	}
 }
 
+/* A result is a promise: the item is stored. */
+static void on_result(struct sim_client *c, const struct sterna_elem *e)
+{
+	const char *id = elem_attr(e, "id"), *type = elem_attr(e, "type");
+	const unsigned n = id != NULL && *id == 'n' ? (unsigned)strtoul(id + 1, NULL, 10) : 0;
+
+	if (n > c->published)
+		world_fault(c->world, "client %u: a result for item %u, which was not sent", c->index, n);
+	else if (n > c->promised && type != NULL && strcmp(type, "result") == 0)
+		c->promised = n;
+}
+
 static void on_stanza(struct sim_client *c, const struct sterna_elem *e)
 {
 	if (c->state == CLIENT_BIND) {
@@ -295,6 +317,8 @@ static void on_stanza(struct sim_client *c, const struct sterna_elem *e)
 		world_fault(c->world, "client %u got a stanza before <resumed/>", c->index);
 	if (strcmp(e->name, "message") == 0)
 		on_message(c, e);
+	else if (strcmp(e->name, "iq") == 0)
+		on_result(c, e);
 }
 
 static void on_element(void *arg, struct arena *a, struct sterna_elem *e)

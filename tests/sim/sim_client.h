@@ -47,9 +47,11 @@ struct sim_client {
 	size_t record_count;
 	uint8_t covered;                 /* sim_cover.c's */
 	unsigned last_from[SIM_CLIENTS_MAX]; /* newest message from each sender, plus one */
+	unsigned published, promised;    /* numbers of items of its node: the last sent; the last with a result */
 };
 
-enum { ITEM_PRESENCE = -1, ITEM_IQ = -2, ITEM_ROSTER = -3 };
+/* ITEM_NODE - n: publishes n on its node. */
+enum { ITEM_PRESENCE = -1, ITEM_IQ = -2, ITEM_ROSTER = -3, ITEM_NODE = -1000 };
 
 struct sim_world {
 	struct sim sim;
@@ -77,6 +79,7 @@ bool client_read(struct sim_client *c, size_t max);
 /** A message to another; nothing if it is not bound. */
 void client_send_message(struct sim_client *c, unsigned to);
 void client_send_item(struct sim_client *c, int item);
+void client_publish(struct sim_client *c);       /**< the next item of its node (XEP-0163) */
 void client_ask(struct sim_client *c);           /**< <r/> */
 void client_ack(struct sim_client *c);           /**< <a/> */
 void client_cut(struct sim_client *c, uint64_t noticed_after_us, bool lose);
