@@ -291,6 +291,16 @@ void io_clear(struct io *io)
 	io->events = 0;
 }
 
+void io_set_patient(struct io *io, bool on)
+{
+	io->loop->ops->io_set_patient(io, on);
+}
+
+size_t loop_late(const struct loop *l)
+{
+	return l->late;
+}
+
 void loop_run(struct loop *l)
 {
 	l->ops->run(l);

@@ -80,11 +80,25 @@ struct io {
 	io_fn *fn;
 	void *arg;
 	unsigned events;   /* what is watched now */
+	unsigned late;     /* patient: what has happened and was not told yet */
+	bool patient, begun, muted; /* begun: was told something before; muted: the system need not tell of late again */
+	struct io *prev, *next; /* patient: those whose turn has not come */
 	void *impl;
 };
 void io_init(struct io *io, struct loop *l, int fd, io_fn *fn, void *arg); /**< watches nothing yet */
 void io_watch(struct io *io, unsigned events);      /**< level-triggered; 0: nothing */
 void io_clear(struct io *io);                       /**< forget it; does not close fd */
+/** Strangers wait for those who are known: what happens at a patient descriptor is told when all else of the turn is
+ *  done, one after another until a short time has passed, and the rest in the next turns. Who was told something
+ *  before comes before newcomers, so that what was begun ends, and each in order. */
+void io_set_patient(struct io *io, bool on);
+/** Has something happened at it that is not told yet? Then it is us who are slow. */
+static inline bool io_is_late(const struct io *io)
+{
+	return io->late != 0;
+}
+/** How many descriptors of the loop are late; for metrics. */
+size_t loop_late(const struct loop *l);
 
 /* --- life --- */
 enum sterna_result loop_new(struct loop **out);     /**< a real loop (libevent, epoll) */

@@ -10,10 +10,20 @@
 #include "server/loop_impl.h"
 #include "server/mem.h"
 
-enum { OWN_MAIL_ROUNDS = 4 }; /* what a turn posts to itself runs in it, so often; then others have their turn */
+enum {
+	OWN_MAIL_ROUNDS = 4,    /* what a turn posts to itself runs in it, so often; then others have their turn */
+	PATIENT_US = 300,       /* of a turn, for patient descriptors: about one TLS handshake */
+	NEWCOMER = 8,           /* each so many of them is a newcomer, if there is one */
+};
+
+struct io_list {
+	struct io *first, *last;
+};
 
 struct loop_event {
 	struct loop base;
+	struct io_list begun, newcomers;
+	unsigned told;
 	struct event_base *events;
 	struct event *wake, *tick;
 	int wake_fd;
@@ -46,6 +56,8 @@ static void begin_turn(struct loop *l)
 	set_time(l);
 }
 
+static void run_patient(struct loop_event *e);
+
 static void end_turn(struct loop *l)
 {
 	struct loop_event *e = (struct loop_event *)l;
@@ -55,6 +67,7 @@ static void end_turn(struct loop *l)
 	loop_run_tasks(l);
 	for (int round = 0; round < OWN_MAIL_ROUNDS && loop_run_mail(l); round++)
 		loop_run_tasks(l);
+	run_patient(e);
 	const uint64_t took = now_us(CLOCK_MONOTONIC) - l->now_us;
 
 	if (took > l->longest_us)
@@ -72,7 +85,8 @@ static void run(struct loop *l)
 	loop_run_mail(l); /* what was posted before the loop ran woke nobody */
 	end_turn(l);
 	while (!e->stop) {
-		const uint64_t now = now_us(CLOCK_MONOTONIC), due = loop_mail_depth(l) > 0 ? now : loop_next_due_us(l);
+		const bool at_once = loop_mail_depth(l) > 0 || l->late > 0;
+		const uint64_t now = now_us(CLOCK_MONOTONIC), due = at_once ? now : loop_next_due_us(l);
 
 		if (due != UINT64_MAX) {
 			const uint64_t wait = due > now ? due - now : 0;
@@ -87,6 +101,53 @@ static void run(struct loop *l)
 	}
 }
 
+static void io_set(struct io *io, unsigned events);
+
+/* --- patient descriptors --- */
+
+static struct io_list *list_of(struct io *io)
+{
+	struct loop_event *e = (struct loop_event *)io->loop;
+
+	return io->begun ? &e->begun : &e->newcomers;
+}
+
+static void make_late(struct io *io, unsigned events)
+{
+	struct io_list *l = list_of(io);
+
+	if (io->late == 0) {
+		io->prev = l->last;
+		*(l->last != NULL ? &l->last->next : &l->first) = io;
+		l->last = io;
+		io->loop->late++;
+	} else if (!io->muted) {
+		event_del(io->impl); /* left over from the turn before: the system would tell of it in each */
+		io->muted = true;
+	}
+	io->late |= events;
+}
+
+/* What it was late with. */
+static unsigned take_late(struct io *io)
+{
+	struct io_list *l = list_of(io);
+	const unsigned events = io->late;
+
+	if (events == 0)
+		return 0;
+	*(io->prev != NULL ? &io->prev->next : &l->first) = io->next;
+	*(io->next != NULL ? &io->next->prev : &l->last) = io->prev;
+	io->prev = io->next = NULL;
+	io->late = 0;
+	io->loop->late--;
+	if (io->muted) {
+		io->muted = false;
+		io_set(io, io->events);
+	}
+	return events;
+}
+
 static void on_tick(evutil_socket_t fd, short what, void *arg)
 {
 	(void)fd;
@@ -97,10 +158,14 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 static void on_io(evutil_socket_t fd, short what, void *arg)
 {
 	struct io *io = arg;
+	const unsigned events = ((what & EV_READ) != 0 ? IO_READ : 0u) | ((what & EV_WRITE) != 0 ? IO_WRITE : 0u);
 
 	(void)fd;
 	begin_turn(io->loop);
-	io->fn(io, ((what & EV_READ) != 0 ? IO_READ : 0u) | ((what & EV_WRITE) != 0 ? IO_WRITE : 0u), io->arg);
+	if (io->patient)
+		make_late(io, events);
+	else
+		io->fn(io, events, io->arg);
 }
 
 static void on_wake(evutil_socket_t fd, short what, void *arg)
@@ -136,6 +201,9 @@ static void stop(struct loop *l)
 static void io_set(struct io *io, unsigned events)
 {
 	struct loop_event *e = (struct loop_event *)io->loop;
+
+	if (io->muted)
+		return; /* until its turn comes */
 	const short what = (short)(((events & IO_READ) != 0 ? EV_READ : 0) | ((events & IO_WRITE) != 0 ? EV_WRITE : 0));
 
 	if (io->impl != NULL)
@@ -152,8 +220,37 @@ static void io_set(struct io *io, unsigned events)
 	event_add(io->impl, NULL);
 }
 
+static void run_patient(struct loop_event *e)
+{
+	const uint64_t until = e->base.late > 0 ? now_us(CLOCK_MONOTONIC) + PATIENT_US : 0;
+
+	while (e->base.late > 0) {
+		const bool newcomer = e->begun.first == NULL || (e->newcomers.first != NULL && e->told % NEWCOMER == NEWCOMER - 1);
+		struct io *io = newcomer ? e->newcomers.first : e->begun.first;
+		/* Its owner may wait for something else by now. */
+		const unsigned events = take_late(io) & io->events;
+
+		e->told++;
+		io->begun = true;
+		if (events != 0)
+			io->fn(io, events, io->arg);
+		loop_run_tasks(&e->base);
+		if (now_us(CLOCK_MONOTONIC) >= until)
+			break;
+	}
+}
+
+static void set_patient(struct io *io, bool on)
+{
+	io->patient = on;
+	if (!on)
+		take_late(io); /* the system tells of it again in the next turn */
+}
+
 static void io_forget(struct io *io)
 {
+	io->muted = false;
+	take_late(io);
 	if (io->impl != NULL)
 		event_free(io->impl);
 	io->impl = NULL;
@@ -197,6 +294,7 @@ static const struct loop_ops ops = {
 	.wake = wake,
 	.io_set = io_set,
 	.io_clear = io_forget,
+	.io_set_patient = set_patient,
 	.random = get_random,
 	.free = free_loop,
 };

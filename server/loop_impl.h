@@ -11,6 +11,7 @@ struct loop_ops {
 	void (*wake)(struct loop *l);   /* thread-safe: a mail has come to an empty box */
 	void (*io_set)(struct io *io, unsigned events);
 	void (*io_clear)(struct io *io);
+	void (*io_set_patient)(struct io *io, bool on);
 	void (*random)(struct loop *l, void *out, size_t n);
 	void (*free)(struct loop *l);   /* frees the driver's struct, which embeds struct loop first */
 };
@@ -25,6 +26,7 @@ struct loop {
 	_Atomic(struct mail *) box;     /* newest first; taken whole */
 	atomic_size_t depth;
 	uint64_t longest_us;
+	size_t late;                    /* patient descriptors whose turn has not come */
 };
 
 void loop_init(struct loop *l, const struct loop_ops *ops);

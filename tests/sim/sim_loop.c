@@ -54,6 +54,13 @@ static void no_io_clear(struct io *io)
 	(void)io;
 }
 
+static void no_io_patient(struct io *io, bool on)
+{
+	(void)io;
+	(void)on;
+	abort();
+}
+
 static void free_loop(struct loop *l)
 {
 	free(l);
@@ -61,6 +68,7 @@ static void free_loop(struct loop *l)
 
 static const struct loop_ops ops = {
 	.run = nothing, .stop = nothing, .wake = nothing, .io_set = no_io, .io_clear = no_io_clear,
+	.io_set_patient = no_io_patient,
 	.random = get_random, .free = free_loop,
 };
 
