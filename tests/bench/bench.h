@@ -4,6 +4,7 @@
 #define BENCH_BENCH_H
 
 #include <openssl/ssl.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -85,6 +86,7 @@ struct bench {
 };
 
 /* Loop and sockets (loop.c). */
+extern volatile sig_atomic_t bench_interrupted; /**< by SIGINT: what is measured now ends, and is reported */
 uint64_t now_ns(void);
 void bench_loop(struct bench *b, uint64_t until); /**< until that time, or until b->stop, which it resets */
 bool conn_open(struct session *s);                /**< starts to connect; false when the system refuses */

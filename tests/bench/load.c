@@ -60,7 +60,7 @@ static const struct {
 	{ { "pid", 1, NULL, O_PID }, "a process of the server; with its descendants it is measured; repeatable" },
 	{ { "port", 1, NULL, O_PORT }, "5222" },
 	{ { "rate", 1, NULL, O_RATE }, "messages a second in all (1000)" },
-	{ { "restart", 1, NULL, O_RESTART }, "reconnect: command that restarts the server and waits for it" },
+	{ { "restart", 1, NULL, O_RESTART }, "reconnect: command that restarts the server, waits for it, prints its processes' ids" },
 	{ { "rounds", 1, NULL, O_ROUNDS }, "1" },
 	{ { "seconds", 1, NULL, O_SECONDS }, "measured time (10)" },
 	{ { "sessions", 1, NULL, O_SESSIONS }, "how many (100)" },
@@ -265,6 +265,13 @@ static void bench_free(struct bench **bp)
 	*bp = NULL;
 }
 
+/* The measured time is over; a second one ends the program. */
+static void on_signal(int sig)
+{
+	bench_interrupted = 1;
+	signal(sig, SIG_DFL);
+}
+
 int main(int argc, char **argv)
 {
 	struct rlimit files;
@@ -280,6 +287,7 @@ int main(int argc, char **argv)
 		return asked ? 0 : 2;
 	}
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGINT, on_signal);
 	prctl(PR_SET_TIMERSLACK, 1000UL); /* the kernel's 50 us would be seen in the latencies */
 	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
 		files.rlim_cur = files.rlim_max;

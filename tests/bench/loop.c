@@ -14,6 +14,8 @@
 
 enum { EVENTS = 256, KEEP_BUFFER = 4096, TURN_MAX_NS = 50000000 };
 
+volatile sig_atomic_t bench_interrupted;
+
 uint64_t now_ns(void)
 {
 	struct timespec t;
@@ -239,7 +241,7 @@ void bench_loop(struct bench *b, uint64_t until)
 	while (!b->stop) {
 		uint64_t now = now_ns();
 
-		if (now >= until)
+		if (now >= until || bench_interrupted)
 			break;
 		if (now >= b->next_tick) {
 			b->next_tick = UINT64_MAX;
@@ -253,11 +255,12 @@ void bench_loop(struct bench *b, uint64_t until)
 		wake = wake > now ? wake - now : 0;
 		wake = wake < TURN_MAX_NS ? wake : TURN_MAX_NS;
 		const struct timespec wait = { .tv_nsec = (long)wake };
-		const int n = epoll_pwait2(b->epfd, events, EVENTS, &wait, NULL);
+		const int n = epoll_pwait2(b->epfd, events, EVENTS, &wait, NULL); /* -1: interrupted */
 
 		for (int i = 0; i < n; i++)
 			on_event(events[i].data.ptr, events[i].events);
 		conn_flush_all(b);
 	}
 	b->stop = false;
+	bench_interrupted = 0;
 }

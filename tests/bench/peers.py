@@ -115,10 +115,10 @@ class Postgres:
 
 
 class Floor(Server):
-    name = "floor"
+    name, fanout = "floor", 0
 
-    def launch(self, fanout=0):
-        self.run([os.path.join(self.bin, "floor"), str(self.port), self.tls["cert"], self.tls["key"], str(fanout)])
+    def launch(self):
+        self.run([os.path.join(self.bin, "floor"), str(self.port), self.tls["cert"], self.tls["key"], str(self.fanout)])
 
 
 class Prosody(Server):
@@ -268,6 +268,9 @@ class Sterna(Server):
             storage = f'{{ driver: postgresql, conninfo: "{self.pg.conninfo("sterna")}" }}'
         build = os.path.abspath(os.path.join(self.bin, "..", ".."))
         source = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
+        lines = os.environ.get("STERNA_BENCH_YAML", "")
+        if not self.pg and "modules:" not in lines:
+            lines += "\nmodules: { mam: off }"  # no archive, as the others
         in_tree = os.path.exists(os.path.join(build, "xep"))
         write(self.path("sterna.yaml"), f"""
 hosts:
@@ -280,12 +283,12 @@ server: {{ workers: {os.environ.get('STERNA_WORKERS', '0')}, control: control.so
 tls: {{ minimum: "1.3" }}
 auth: {{ mechanisms: [SCRAM-SHA-1] }}
 log: {{ level: warning }}
-{os.environ.get('STERNA_BENCH_YAML', '')}
+{lines}
 """)
         self.env = {"STERNA_SQL_DIR": os.path.join(source, "sql")}
 
     def launch(self):
-        program = os.environ.get("STERNAD") or os.path.join(self.bin, "..", "..", "sternad")
+        program = os.environ.get("STERNAD") or os.path.join(self.bin, "..", "..", "server", "sternad")
         self.run([program, "-c", self.path("sterna.yaml")], **self.env)
 
 

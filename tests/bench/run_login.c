@@ -95,6 +95,25 @@ int run_idle(struct bench *b)
 	return ready == o->sessions && b->lost_sessions == 0 ? 0 : 1;
 }
 
+/** Run the command that restarts the server; it prints the ids of the new processes, which are measured from now on. */
+static void restart(struct bench *b)
+{
+	FILE *f = popen(b->opt.restart, "r");
+	char line[32];
+
+	if (f == NULL) {
+		perror("load: restart");
+		return;
+	}
+	b->opt.n_pids = 0;
+	while (fgets(line, sizeof line, f) != NULL && b->opt.n_pids < PIDS_MAX)
+		b->opt.pids[b->opt.n_pids++] = (pid_t)strtol(line, NULL, 10);
+	const int rc = pclose(f);
+
+	if (rc != 0)
+		fprintf(stderr, "load: the restart command ended with status %d\n", rc);
+}
+
 /** Everybody goes without a word and returns at once; with --restart that command runs in between. What
  *  those who stay see of it is for a second `load rate` with other accounts (--first) to say: in one
  *  process its own handshakes would be in their latencies. */
@@ -106,19 +125,15 @@ int run_reconnect(struct bench *b)
 
 	login_all(b, 0, n, LOGIN_LIMIT_S);
 	close_from(b, 0);
-	if (b->opt.restart != NULL) {
-		const int rc = system(b->opt.restart);
-
-		if (rc != 0)
-			fprintf(stderr, "load: the restart command ended with status %d\n", rc);
-	}
+	if (b->opt.restart != NULL)
+		restart(b);
 	b->failed = b->lost_sessions = 0;
 	hist_reset(b->login_time);
 	b->opt.concurrency = n;
 	measure_start(b, &m);
 	const unsigned back = login_all(b, 0, n, LOGIN_LIMIT_S);
 
-	measure_stop(b, &m, true);
+	measure_stop(b, &m, b->opt.restart == NULL); /* else others may be there, and no rest */
 	report_begin(&r, b, "reconnect");
 	report_num(&r, "refused_for_good", n - back);
 	report_cost(&r, &m, back);
