@@ -15,6 +15,7 @@ const struct db_stmt credential_select = {
 /* An exchange under way. Answers from the database and from helpers find it through its stream, which may be
  * gone by then: they hold the ticket, not the stream. */
 struct ticket {
+	struct pass pass;           /* of the worker's logins, while they are awaited */
 	unsigned refs;
 	struct stream *stream;      /* NULL: gone */
 };
@@ -23,6 +24,8 @@ struct auth {
 	struct sasl *sasl;
 	const struct auth_profile *profile;
 	struct ticket *ticket;
+	struct timer again;         /* too many logins from its address: it waits */
+	enum sasl_event begun;      /* what comes then */
 	char *output;               /* of the success, while the stream moves */
 	size_t output_len;
 	bool has_output;
@@ -30,8 +33,10 @@ struct auth {
 
 static void ticket_unref(struct ticket *t)
 {
-	if (--t->refs == 0)
-		free(t);
+	if (--t->refs > 0)
+		return;
+	gate_leave(&t->pass);
+	free(t);
 }
 
 void auth_free(struct auth **auth)
@@ -41,6 +46,7 @@ void auth_free(struct auth **auth)
 	*auth = NULL;
 	if (a == NULL)
 		return;
+	timer_cancel(&a->again);
 	sasl_free(&a->sasl);
 	if (a->ticket != NULL) {
 		a->ticket->stream = NULL;
@@ -148,6 +154,7 @@ static void fail(struct stream *s, const char *condition, const char *reason)
 	const struct auth_profile *p = s->auth->profile;
 	const struct sasl *sasl = s->auth->sasl;
 
+	gate_leave(&s->auth->ticket->pass);
 	if (sasl != NULL && sasl_username(sasl) != NULL && strcmp(condition, "not-authorized") == 0)
 		net_login_failed(s, sasl_username(sasl));
 	auth_free(&s->auth);
@@ -161,6 +168,7 @@ static void account_ready(struct sterna_call *c)
 	struct stream *s = t->stream;
 	struct account *acc = c->account;
 
+	gate_leave(&t->pass);
 	ticket_unref(t);
 	if (s != NULL && s->auth != NULL) {
 		struct auth *a = s->auth;
@@ -178,6 +186,7 @@ static void account_ready(struct sterna_call *c)
 			metric_add(s->worker->server->metric_set, s->worker->index, METRIC_LOGINS, 0, 1);
 			log_info("auth", "logged in", "jid", jid_full(s->jid), "mechanism", s->authenticated_by, "peer",
 				s->transport->peer, "tls", s->transport->ops->tls_version(s->transport), "stream_id", s->id);
+			stream_hold_account(s, acc);
 			s->auth = NULL; /* so that the profile may begin what it likes */
 			a->profile->success(s, acc, a->has_output ? a->output : NULL, a->output_len);
 			auth_free(&a);
@@ -188,24 +197,36 @@ static void account_ready(struct sterna_call *c)
 	call_finish(c);
 }
 
-static void at_owner(struct stream *s)
+static void load_account(struct pass *p)
 {
-	struct worker *w = s->worker;
+	struct ticket *t = (struct ticket *)p;
+	struct stream *s = t->stream;
+	struct worker *w;
+
+	if (s == NULL || s->auth == NULL) {
+		ticket_unref(t);
+		return;
+	}
+	w = s->worker;
 	struct account *acc = s->host->config->anonymous ? account_make_anonymous(w, s->jid) : account_get(w, s->jid);
 	struct stanza *none = stanza_make("iq", "set", NULL, NULL, NULL);
 	struct sterna_call *c = call_new(w, &none);
 
-	s->auth->ticket->stream = s;
-	s->auth->ticket->refs++;
-	c->data = s->auth->ticket;
+	c->data = t;
 	call_set_account(c, acc);
 	c->impatient = true; /* the client may try again, or elsewhere */
 	if (!account_when(acc, c, account_ready)) {
-		ticket_unref(s->auth->ticket);
+		ticket_unref(t);
 		call_finish(c);
 		fail(s, "temporary-auth-failure", "too much waits for this account");
 		stream_release(s, HOLD_BUSY);
 	}
+}
+
+static void at_owner(struct stream *s)
+{
+	s->auth->ticket->refs++;
+	gate_enter(&s->worker->logins, &s->auth->ticket->pass, load_account);
 }
 
 static void proven(struct stream *s, const char *local, const char *mechanism)
@@ -219,7 +240,7 @@ static void proven(struct stream *s, const char *local, const char *mechanism)
 	free(s->authenticated_by);
 	s->authenticated_by = xstrdup(mechanism);
 	stream_hold(s, HOLD_WORK);
-	(void)a;
+	gate_leave(&a->ticket->pass);
 	stream_move(s, server_owner(s->worker->server, s->jid), at_owner);
 }
 
@@ -283,25 +304,38 @@ static void on_credentials(void *arg, enum sterna_result rc, const struct db_row
 	OPENSSL_cleanse(&any, sizeof any);
 }
 
-static void fetch(struct stream *s)
+static void fetch_now(struct pass *p)
 {
+	struct ticket *t = (struct ticket *)p;
+	struct stream *s = t->stream;
 	struct jid *j = NULL;
 
+	if (s == NULL || s->auth == NULL) {
+		ticket_unref(t);
+		return;
+	}
 	if (jid_make(sasl_username(s->auth->sasl), jid_full(s->host->jid), NULL, &j) != STERNA_OK) {
+		ticket_unref(t);
 		step(s, sasl_credentials(s->auth->sasl, STERNA_ENOTFOUND, NULL));
 		return;
 	}
 	if (!net_may_try(s, sasl_username(s->auth->sasl))) {
 		jid_unref(&j);
+		ticket_unref(t);
 		fail(s, "temporary-auth-failure", "too many failed logins to this account");
 		return;
 	}
-	s->auth->ticket->refs++;
-	stream_hold(s, HOLD_WORK);
 	const struct db_value owner = db_text(jid_full(j));
 
-	db_read(s->worker->db, &credential_select, &owner, on_credentials, s->auth->ticket);
+	db_read(s->worker->db, &credential_select, &owner, on_credentials, t);
 	jid_unref(&j);
+}
+
+static void fetch(struct stream *s)
+{
+	s->auth->ticket->refs++;
+	stream_hold(s, HOLD_WORK);
+	gate_enter(&s->worker->logins, &s->auth->ticket->pass, fetch_now);
 }
 
 struct slow {
@@ -352,6 +386,7 @@ static void step(struct stream *s, enum sasl_event e)
 
 	switch (e) {
 	case SASL_CONTINUE:
+		gate_leave(&a->ticket->pass);
 		out = sasl_output(a->sasl, &len);
 		a->profile->challenge(s, out, len);
 		stream_release(s, HOLD_WORK);
@@ -373,6 +408,25 @@ static void step(struct stream *s, enum sasl_event e)
 	}
 }
 
+/* Those who come from one address at the same time (a building after its power cut) have their turn, one by one. */
+static void begin_in_turn(struct stream *s)
+{
+	const uint64_t wait = net_login_wait_us(s);
+
+	if (wait == 0) {
+		step(s, s->auth->begun);
+		return;
+	}
+	stream_hold(s, HOLD_WORK);
+	timer_set(&s->auth->again, wait);
+}
+
+static void on_again(struct timer *t, void *arg)
+{
+	(void)t;
+	begin_in_turn(arg);
+}
+
 static struct auth *auth_make(struct stream *s, const struct auth_profile *p)
 {
 	struct auth *a = xalloc(sizeof *a);
@@ -382,6 +436,7 @@ static struct auth *auth_make(struct stream *s, const struct auth_profile *p)
 	a->ticket = xalloc(sizeof *a->ticket);
 	a->ticket->refs = 1;
 	a->ticket->stream = s;
+	timer_init(&a->again, s->worker->loop, on_again, s);
 	s->auth = a;
 	return a;
 }
@@ -403,13 +458,10 @@ void auth_begin(struct stream *s, const struct auth_profile *p, const char *mech
 		.downgrade_protection = true,
 	};
 
-	if (!net_may_login(s)) {
-		fail(s, "temporary-auth-failure", "too many logins from this address");
-		return;
-	}
 	loop_random(s->worker->loop, c.random, sizeof c.random);
 	a->sasl = sasl_new(&c);
-	step(s, sasl_start(a->sasl, mechanism, initial, len));
+	a->begun = sasl_start(a->sasl, mechanism, initial, len);
+	begin_in_turn(s);
 }
 
 void auth_continue(struct stream *s, const char *data, size_t len)

@@ -159,6 +159,7 @@ void c2s_bound(struct stream *s, struct sterna_session *session)
 	if (session->client == NULL && s->client != NULL)
 		session->client = xstrdup(s->client);
 	timer_cancel(&s->deadline);
+	stream_hold_account(s, NULL);
 	stream_enter(s, STREAM_BOUND);
 }
 

@@ -87,7 +87,7 @@ struct config_limits {
 	/* output */
 	struct sterna_size output_high, output_max;
 	/* an account */
-	unsigned sessions_per_account, roster_items, offline_messages;
+	unsigned logins_at_once, sessions_per_account, roster_items, offline_messages;
 	unsigned uncommitted_stanzas;
 	/* stream management (XEP-0198) */
 	unsigned sm_queue_count;

@@ -13,7 +13,7 @@
 #include "server/mem.h"
 #include "server/proxy_protocol.h"
 
-enum { RECORD = 16384, READS_PER_TURN = 64 };
+enum { RECORD = 16384, READS_PER_TURN = 64, LATE_US = 1000000 };
 
 const struct conn_limits conn_limits_default = {
 	.read_credit = 65536,
@@ -538,6 +538,10 @@ void conn_on_timer(struct timer *timer, void *arg)
 	struct conn *c = arg;
 	const uint64_t waited = loop_now_us(c->t.loop) - c->t.progress_us;
 
+	if (io_is_late(&c->io)) {
+		timer_set(timer, LATE_US); /* its bytes wait for us */
+		return;
+	}
 	switch ((enum conn_state)c->state) {
 	case CONNECTING:
 		fail(c, STERNA_EUNAVAILABLE, "no connection in time");
@@ -600,6 +604,8 @@ struct transport *conn_accept(struct loop *l, int fd, const struct conn_options 
 {
 	struct conn *c = conn_new(l, fd, o);
 
+	c->patient = true;
+	io_set_patient(&c->io, true);
 	if (cidr_set_has(o->proxies, &c->ip)) {
 		c->state = PROXY;
 		timer_set(&c->timer, c->limits->proxy_us);

@@ -39,7 +39,8 @@ struct conn {
 	struct ip ip;
 	enum sterna_result why;
 	uint8_t state, want;         /* want: IO_READ or IO_WRITE, for the handshake */
-	bool direct, reading, blocked, drained, read_wants_write, more, kick, shut, told, detached, turn_end_due;
+	bool direct, reading, blocked, drained, read_wants_write, more, kick, shut, told, detached, turn_end_due,
+		patient;
 };
 
 static inline struct conn *conn_of(const struct transport *t)

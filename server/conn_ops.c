@@ -51,6 +51,22 @@ static void conn_set_reading(struct transport *t, bool on)
 	conn_kick_if_pending(c);
 }
 
+static void conn_set_patient(struct transport *t, bool on)
+{
+	struct conn *c = conn_of(t);
+
+	c->patient = on;
+	if (!c->detached)
+		io_set_patient(&c->io, on);
+}
+
+static bool conn_is_late(struct transport *t)
+{
+	const struct conn *c = conn_of(t);
+
+	return !c->detached && io_is_late(&c->io);
+}
+
 static void conn_close(struct transport *t)
 {
 	struct conn *c = conn_of(t);
@@ -91,6 +107,7 @@ static void conn_attach(struct transport *t, struct loop *l)
 	t->loop = l;
 	c->detached = false;
 	io_init(&c->io, l, c->io.fd, conn_on_io, c);
+	io_set_patient(&c->io, c->patient);
 	timer_init(&c->timer, l, conn_on_timer, c);
 	if (c->due_us != 0)
 		timer_set(&c->timer, c->due_us > now ? c->due_us - now : 0);
@@ -172,6 +189,8 @@ const struct transport_ops conn_transport_ops = {
 	.start_tls = conn_start_tls,
 	.flush = conn_flush,
 	.set_reading = conn_set_reading,
+	.set_patient = conn_set_patient,
+	.is_late = conn_is_late,
 	.close = conn_close,
 	.free = conn_free,
 	.detach = conn_detach,

@@ -11,7 +11,7 @@
 
 enum {
 	BACKLOG = 1024,
-	ACCEPT_BUDGET = 32,
+	ACCEPT_BUDGET = 8,            /* a turn of the loop stays short */
 	PAUSE_US = 100000,           /* without descriptors: try again after this */
 	QUIET_US = 10000000,         /* and say so no more often than this */
 };

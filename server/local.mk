@@ -40,6 +40,7 @@ server_libsterna_la_SOURCES = \
 	server/elem.c server/elem.h \
 	server/elem_write.c \
 	server/fast.c server/fast.h \
+	server/gate.c server/gate.h \
 	server/http.c server/http.h \
 	server/idna.c \
 	server/ids.c server/ids.h \

@@ -34,6 +34,12 @@ struct net_tls {
 	size_t pin_count;
 };
 
+/* Connections keep the times that they began with, so what a reload has changed stays as long as there may be some. */
+struct times {
+	struct conn_limits limits;
+	struct times *older;
+};
+
 struct net {
 	struct server *server;
 	struct port *ports;
@@ -41,11 +47,12 @@ struct net {
 	struct door *doors;
 	pthread_mutex_t lock;            /* of what follows */
 	struct net_tls *tls;
+	struct times *times;             /* the newest first */
 	struct ratelimit_table *addresses;
-	struct conn_limits limits;
 };
 
 enum { BEFORE_AUTH, AFTER_AUTH };
+enum { LOGIN_WAIT_MIN_US = 10000 }; /* those who wait ask again in turn, and not all in each turn of the loop */
 
 static struct tls_context *current_tls(struct net *n)
 {
@@ -79,6 +86,32 @@ struct tls_pin *net_pin(struct net *n, const char *domain)
 	return found;
 }
 
+static const struct conn_limits *current_limits(struct net *n)
+{
+	pthread_mutex_lock(&n->lock);
+	const struct conn_limits *l = &n->times->limits;
+
+	pthread_mutex_unlock(&n->lock);
+	return l;
+}
+
+static void set_times(struct net *n, const struct config *c)
+{
+	struct times *t = xalloc(sizeof *t);
+
+	t->limits = conn_limits_default;
+	t->limits.handshake_us = (uint64_t)c->limits.tls_time.us;
+	t->limits.progress_us = (uint64_t)c->limits.write_time.us;
+	if (n->times != NULL && memcmp(&t->limits, &n->times->limits, sizeof t->limits) == 0) {
+		free(t);
+		return;
+	}
+	pthread_mutex_lock(&n->lock);
+	t->older = n->times;
+	n->times = t;
+	pthread_mutex_unlock(&n->lock);
+}
+
 /* --- admission --- */
 
 static bool may_hold(struct net *n, const struct ip *peer, uint64_t now)
@@ -95,15 +128,16 @@ static bool may_hold(struct net *n, const struct ip *peer, uint64_t now)
 		== STERNA_OK;
 }
 
-bool net_may_login(struct stream *s)
+uint64_t net_login_wait_us(struct stream *s)
 {
 	struct net *n = s->worker->server->net;
 	const struct ip key = s->has_ip ? ratelimit_address(&s->ip) : (struct ip){ 0 };
+	uint64_t wait = 0;
 
-	if (n == NULL || !s->has_ip)
-		return true;
-	return ratelimit_table_take(n->addresses, &key, sizeof key, AFTER_AUTH,
-		&n->server->config->limits.logins_per_address, loop_now_us(s->worker->loop), 1, NULL) == STERNA_OK;
+	if (n == NULL || !s->has_ip || ratelimit_table_take(n->addresses, &key, sizeof key, AFTER_AUTH,
+		&n->server->config->limits.logins_per_address, loop_now_us(s->worker->loop), 1, &wait) == STERNA_OK)
+		return 0;
+	return wait > LOGIN_WAIT_MIN_US ? wait : LOGIN_WAIT_MIN_US;
 }
 
 /* "login" NUL name@host, cut where it is too long: then a few share a bucket. */
@@ -208,7 +242,7 @@ static void on_accept(void *arg, int fd, const struct ip *peer)
 	}
 	t = conn_accept(d->worker->loop, fd, &(struct conn_options){
 		.tls = tls, .direct = direct, .alpn = !direct ? NULL : server ? "xmpp-server" : "xmpp-client", .proxies = &d->port->proxies,
-		.admit = admit_behind_proxy, .admit_arg = s, .limits = &n->limits });
+		.admit = admit_behind_proxy, .admit_arg = s, .limits = current_limits(n) });
 	stream_attach(s, t);
 	tls_context_unref(&tls);
 }
@@ -324,6 +358,7 @@ enum sterna_result net_reload_tls(struct net *n, const struct config *c)
 
 	if (rc != STERNA_OK)
 		return rc;
+	set_times(n, c);
 	pthread_mutex_lock(&n->lock);
 	old = n->tls;
 	n->tls = fresh;
@@ -389,9 +424,7 @@ enum sterna_result net_open(struct server *s, struct net **out)
 
 	n->server = s;
 	pthread_mutex_init(&n->lock, NULL);
-	n->limits = conn_limits_default;
-	n->limits.handshake_us = (uint64_t)c->limits.tls_time.us;
-	n->limits.progress_us = (uint64_t)c->limits.write_time.us;
+	set_times(n, c);
 	loop_random(s->workers[0]->loop, seed, sizeof seed);
 	n->addresses = ratelimit_table_new(100000, 3600000000, seed);
 	n->ports = xalloc((c->listen.count + 1) * sizeof *n->ports);
@@ -453,6 +486,12 @@ void net_free(struct net **net)
 	free(n->ports);
 	free(n->doors);
 	net_tls_free(&n->tls);
+	while (n->times != NULL) {
+		struct times *t = n->times;
+
+		n->times = t->older;
+		free(t);
+	}
 	ratelimit_table_free(&n->addresses);
 	pthread_mutex_destroy(&n->lock);
 	free(n);

@@ -28,8 +28,9 @@ struct tls_pin *net_pin(struct net *n, const char *domain);
 /** Days until the first certificate ends. */
 int net_certificate_days(const struct net *n);
 
-/** A login is to be tried from this stream's address: false: too many (limits.logins_per_address). */
-bool net_may_login(struct stream *s);
+/** A login is to be tried from this stream's address (limits.logins_per_address).
+ *  @return 0: now; else there were too many: ask again after so many microseconds */
+uint64_t net_login_wait_us(struct stream *s);
 /** Too many logins to that account have failed of late (limits.login_failures_per_account), from wherever: false. The
  *  name is as claimed: one that nobody has is counted like any other. */
 bool net_may_try(struct stream *s, const char *local);

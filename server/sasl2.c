@@ -525,7 +525,7 @@ static void by_token(struct sasl2 *r, const struct sterna_elem *fast, const char
 	struct fast_message message;
 	uint32_t n = 0;
 
-	if (!net_may_login(s)) {
+	if (net_login_wait_us(s) > 0) {
 		auth_failed(s, &sasl2, "temporary-auth-failure", "too many logins from this address");
 		return;
 	}

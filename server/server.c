@@ -164,6 +164,7 @@ static void on_sweep(struct timer *t, void *arg)
 	}
 	account_trim(w);
 	s2s_sweep(w);
+	w->logins.limit = w->server->config->limits.logins_at_once; /* after a reload */
 	worker_measure(w);
 	ids_sweep(w);
 	modules_event(w, STERNA_WORKER_TICK, NULL, NULL, NULL);
@@ -179,6 +180,7 @@ static struct worker *worker_new(struct server *s, struct loop *l, unsigned inde
 	w->loop = l;
 	w->index = index;
 	w->parsers = xml_pool_new();
+	gate_init(&w->logins, l, s->config->limits.logins_at_once);
 	loop_random(l, keys, sizeof keys);
 	map_init(&w->accounts, keys[0], keys[1]);
 	map_init(&w->lanes, keys[0], keys[1]);
@@ -284,6 +286,7 @@ static void worker_free(struct worker *w)
 	map_clear(&w->lanes);
 	map_clear(&w->links);
 	modules_event(w, STERNA_WORKER_ENDED, NULL, NULL, NULL);
+	gate_clear(&w->logins);
 	for (unsigned i = 0; i < w->slot_count; i++)
 		free(w->slots[i]);
 	free(w->slots);

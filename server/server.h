@@ -11,6 +11,7 @@
 #include <stdatomic.h>
 #include "server/config.h"
 #include "server/db.h"
+#include "server/gate.h"
 #include "server/jid.h"
 #include "server/loop.h"
 #include "server/map.h"
@@ -95,6 +96,7 @@ struct worker {
 	struct task flush;
 	unsigned calls;                          /* under way or waiting */
 	size_t waiting;                          /* of those, for accounts that are being loaded */
+	struct gate logins;                      /* those that ask the database now, and those that wait for that */
 	struct sterna_call *free_calls;
 	unsigned sweeps;
 	bool noting;                             /* the time is being stored (ids.c) */
@@ -107,7 +109,8 @@ struct worker {
 enum server_metric { METRIC_STANZAS_IN, METRIC_STANZAS_OUT, METRIC_STANZAS_REFUSED, METRIC_STREAM_ERRORS, METRIC_LOGINS,
 	METRIC_LOGIN_FAILURES, METRIC_SESSIONS, METRIC_STREAMS, METRIC_ACCOUNTS, METRIC_MAILBOX_DEPTH,
 	METRIC_LONGEST_TURN, METRIC_DB_QUEUE_BYTES, METRIC_DB_UP, METRIC_OFFLINE_STORED, METRIC_SM_RESUMED,
-	METRIC_S2S_STANZAS, METRIC_S2S_BOUNCED, METRIC_S2S_FAILURES, METRIC_WORKERS, METRIC_CERTIFICATE_DAYS, METRIC_LOG_LINES, METRIC_LOG_DROPPED, METRIC_STARTED };
+	METRIC_S2S_STANZAS, METRIC_S2S_BOUNCED, METRIC_S2S_FAILURES, METRIC_WORKERS,
+	METRIC_LOGINS_WAITING, METRIC_LATE, METRIC_CERTIFICATE_DAYS, METRIC_LOG_LINES, METRIC_LOG_DROPPED, METRIC_STARTED };
 enum s2s_direction { S2S_IN, S2S_OUT };
 /** Why no stream to or from another server came about: labels of METRIC_S2S_FAILURES. */
 enum s2s_failure { S2S_FAILURE_DNS, S2S_FAILURE_CONNECT, S2S_FAILURE_TLS, S2S_FAILURE_CERTIFICATE, S2S_FAILURE_SASL,

@@ -31,6 +31,10 @@ const struct sterna_metric server_metric_table[] = {
 	[METRIC_S2S_FAILURES] = { "sterna_s2s_failures_total", "Streams with other servers that did not come about.",
 		METRIC_COUNTER, .labels = { { "cause", s2s_failures } } },
 	[METRIC_WORKERS] = { "sterna_workers", "Worker threads.", METRIC_GAUGE },
+	[METRIC_LOGINS_WAITING] = { "sterna_logins_waiting",
+		"Logins that wait for others to be served by the database.", METRIC_GAUGE },
+	[METRIC_LATE] = { "sterna_connections_late",
+		"Connections of strangers whose input waits for that of others.", METRIC_GAUGE },
 	[METRIC_CERTIFICATE_DAYS] = { "sterna_certificate_days_left", "Days until the first certificate ends.",
 		METRIC_GAUGE },
 	[METRIC_LOG_LINES] = { "sterna_log_lines_total", "Lines of the log.", METRIC_COUNTER,
@@ -60,6 +64,8 @@ void worker_measure(struct worker *w)
 		(int64_t)(w->turn_us[0] > w->turn_us[1] ? w->turn_us[0] : w->turn_us[1]));
 	metric_store(set, w->index, METRIC_ACCOUNTS, 0, (int64_t)w->accounts.count);
 	metric_store(set, w->index, METRIC_DB_QUEUE_BYTES, 0, (int64_t)db_queued_bytes(w->db));
+	metric_store(set, w->index, METRIC_LOGINS_WAITING, 0, (int64_t)w->logins.waiting);
+	metric_store(set, w->index, METRIC_LATE, 0, (int64_t)loop_late(w->loop));
 	metric_store(set, w->index, METRIC_DB_UP, 0, db_is_up(w->db));
 	atomic_store(&w->db_up, db_is_up(w->db));
 	atomic_store(&w->alive_us, now);

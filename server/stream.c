@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+#include "server/account.h"
 #include "server/auth.h"
 #include "server/net.h"
 #include "server/register.h"
@@ -198,9 +199,21 @@ static void unlink_stream(struct stream *s)
 	s->prev = s->next = NULL;
 }
 
+void stream_hold_account(struct stream *s, struct account *a)
+{
+	struct account *old = s->account;
+
+	if (a != NULL)
+		account_hold(a);
+	s->account = a;
+	if (old != NULL)
+		account_release(old);
+}
+
 /* What is under way finds no stream when it comes back. */
 static void forget_work(struct stream *s)
 {
+	stream_hold_account(s, NULL);
 	auth_free(&s->auth);
 	sasl2_free(s);
 	register_cancel(s);
@@ -470,13 +483,18 @@ static void on_thaw(struct timer *t, void *arg)
 	stream_release(arg, HOLD_RATE);
 }
 
+enum { LATE_US = 1000000 };
+
 static void on_deadline(struct timer *t, void *arg)
 {
 	struct stream *s = arg;
 
-	(void)t;
 	if (s->state == STREAM_CLOSED)
 		return;
+	if ((s->holds & HOLD_WORK) != 0 || s->transport->ops->is_late(s->transport)) {
+		timer_set(t, LATE_US); /* it waits for us, and not we for it */
+		return;
+	}
 	log_info("stream", "too slow", "stream_id", s->id, "peer", s->transport->peer);
 	if (s->transport->secure || s->state == STREAM_OPEN || s->header_sent)
 		stream_error(s, "connection-timeout", "not authenticated in time");
@@ -496,6 +514,8 @@ void stream_limits(struct stream *s)
 		: s->kind->content_ns == NS_COMPONENT ? l->stanza_bytes_component
 		: s->kind->content_ns == NS_SERVER ? l->stanza_bytes_s2s : l->stanza_bytes);
 	xml_set_limits(s->xml, &s->limits);
+	if (s->known != known)
+		s->transport->ops->set_patient(s->transport, !known);
 	s->known = known;
 	ratelimit_init(&s->bytes, byte_rate(s, l), now);
 	ratelimit_init(&s->stanzas, s->kind->content_ns == NS_SERVER ? &l->stanzas_s2s : &l->stanzas, now);

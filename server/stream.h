@@ -8,6 +8,7 @@
 #include "server/stanza.h"
 #include "server/transport.h"
 
+struct account;
 struct auth;
 struct registration;
 struct s2s;
@@ -63,6 +64,7 @@ struct stream {
 	char id[33];
 	struct host *host;           /* as the header's 'to' says; NULL before */
 	struct jid *jid;             /* authenticated: the bare JID */
+	struct account *account;     /* held from then until a resource is bound: it does not go meanwhile */
 	struct sterna_session *session;
 	struct auth *auth;           /* an exchange under way */
 	struct sasl2 *sasl2;         /* a request of XEP-0388 under way */
@@ -131,6 +133,8 @@ void stream_move(struct stream *s, struct worker *to, void (*fn)(struct stream *
 /** Every few seconds: parsers of idle streams sleep, the dead are found. */
 void stream_sweep(struct stream *s);
 void stream_free_now(struct stream *s);
+/** The account, which this stream holds from now on; NULL: none any more. On its owner. */
+void stream_hold_account(struct stream *s, struct account *a);
 size_t stream_memory(const struct stream *s);
 
 #endif

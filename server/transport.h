@@ -32,6 +32,9 @@ struct transport_ops {
 	void (*start_tls)(struct transport *t);  /* server side: discards unread plaintext, then handshakes */
 	void (*flush)(struct transport *t);      /* try to write what is in out now (the end of a turn does) */
 	void (*set_reading)(struct transport *t, bool on); /* back-pressure */
+	/** A stranger's input waits for that of those who are known (io_set_patient()). Accepted connections begin so. */
+	void (*set_patient)(struct transport *t, bool on);
+	bool (*is_late)(struct transport *t);    /* there is input that waits: it is us who are slow, not the peer */
 	void (*close)(struct transport *t);      /* write what is left, TLS close, then on_closed; bounded in time */
 	void (*free)(struct transport **t);      /* at once; no callback */
 	void (*detach)(struct transport *t);     /* from its loop: no callbacks until attach */

@@ -28,6 +28,7 @@ EXTRA_DIST += \
 	tests/integration/test_reload.py \
 	tests/integration/test_rfc6121_delivery.py \
 	tests/integration/test_rfc6121_states.py \
+	tests/integration/test_rush.py \
 	tests/integration/test_s2s.py \
 	tests/integration/test_sasl.py \
 	tests/integration/test_sasl2.py \

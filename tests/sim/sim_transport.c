@@ -59,6 +59,18 @@ static void conn_set_reading(struct transport *t, bool on)
 	conn_of(t)->reading = on;
 }
 
+/* There is time for everybody at once. */
+static void conn_set_patient(struct transport *t, bool on)
+{
+	(void)t, (void)on;
+}
+
+static bool conn_is_late(struct transport *t)
+{
+	(void)t;
+	return false;
+}
+
 static void conn_close(struct transport *t)
 {
 	conn_of(t)->server_closed = true;
@@ -135,7 +147,7 @@ static enum tls_proof conn_peer_proof(struct transport *t, const char *domain, c
 
 static const struct transport_ops ops = {
 	.start_tls = conn_start_tls, .flush = conn_flush, .set_reading = conn_set_reading, .close = conn_close,
-	.free = conn_free, .detach = conn_detach, .attach = conn_attach, .channel_binding = conn_channel_binding,
+	.set_patient = conn_set_patient, .is_late = conn_is_late, .free = conn_free, .detach = conn_detach, .attach = conn_attach, .channel_binding = conn_channel_binding,
 	.tls_version = conn_tls_text, .tls_cipher = conn_tls_text, .tls_sni = conn_tls_sni,
 	.peer_xmpp_addr = conn_peer_xmpp_addr, .peer_proof = conn_peer_proof,
 };

@@ -238,3 +238,8 @@ TESTS += tests/unit/test_map
 tests_unit_test_map_SOURCES = tests/unit/test_map.c
 tests_unit_test_map_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_map_LDADD = $(UNIT_LDADD)
+
+check_PROGRAMS += tests/unit/test_gate
+TESTS += tests/unit/test_gate
+tests_unit_test_gate_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_gate_LDADD = $(UNIT_LDADD)
