@@ -158,10 +158,7 @@ static void on_sweep(struct timer *t, void *arg)
 {
 	struct worker *w = arg;
 
-	for (struct stream *st = w->streams, *next; st != NULL; st = next) {
-		next = st->next;
-		stream_sweep(st);
-	}
+	stream_sweep(w);
 	account_trim(w);
 	s2s_sweep(w);
 	w->logins.limit = w->server->config->limits.logins_at_once; /* after a reload */

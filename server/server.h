@@ -83,6 +83,8 @@ struct worker {
 	struct s2s_loading *s2s_loading;         /* queues of an earlier process are being read */
 	struct dns *dns;                         /* made when first asked */
 	struct stream *streams;                  /* doubly linked, all of this worker */
+	struct stream *sweep_next;               /* where the next sweep goes on; NULL: at the first */
+	size_t stream_count;
 	struct stream *awake_first, *awake_last; /* those whose XML parser is there, the one heard last first */
 	unsigned awake_count;
 	struct xml_pool *parsers;

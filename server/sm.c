@@ -260,11 +260,12 @@ static uint32_t request_after(const struct sterna_session *s)
 
 bool sm_is_overdue(const struct sterna_session *s)
 {
+	if (s->sm == NULL || s->sm->asked_us == 0)
+		return false;
 	const struct worker *w = s->account->worker;
 	const int64_t most = w->server->config->limits.sm_ack_time.us;
 
-	return s->sm != NULL && s->sm->asked_us != 0 && most > 0
-		&& loop_now_us(w->loop) > s->sm->asked_us + (uint64_t)most;
+	return most > 0 && loop_now_us(w->loop) > s->sm->asked_us + (uint64_t)most;
 }
 
 void sm_request(struct sterna_session *s)

@@ -193,6 +193,9 @@ static void keep_awake(struct stream *s)
 static void unlink_stream(struct stream *s)
 {
 	unlink_awake(s);
+	s->worker->stream_count--;
+	if (s->worker->sweep_next == s)
+		s->worker->sweep_next = s->next;
 	*(s->prev != NULL ? &s->prev->next : &s->worker->streams) = s->next;
 	if (s->next != NULL)
 		s->next->prev = s->prev;
@@ -538,6 +541,7 @@ static void enroll(struct stream *s, struct worker *w)
 	if (s->next != NULL)
 		s->next->prev = s;
 	w->streams = s;
+	w->stream_count++;
 	timer_init(&s->deadline, w->loop, on_deadline, s);
 	timer_init(&s->thaw, w->loop, on_thaw, s);
 	task_init(&s->end_task, on_end, s);
@@ -622,19 +626,33 @@ void stream_move(struct stream *s, struct worker *to, void (*fn)(struct stream *
 	loop_defer(s->worker->loop, &s->move_task);
 }
 
-void stream_sweep(struct stream *s)
+enum { SWEEP_PARTS = 5, SWEEP_MIN = 64, QUIET_US = 5000000 };
+
+/* A stream that has just come from another worker may have been heard after this turn began. */
+static uint64_t quiet_us(const struct stream *s)
+{
+	const uint64_t now = loop_now_us(s->worker->loop);
+
+	return now > s->heard_us ? now - s->heard_us : 0;
+}
+
+static void sleep_if_quiet(struct stream *s)
+{
+	if (quiet_us(s) <= QUIET_US)
+		return;
+	unlink_awake(s);
+	if (s->xml != NULL)
+		xml_sleep(s->xml);
+}
+
+static void sweep_one(struct stream *s)
 {
 	const struct config_limits *l = &s->worker->server->config->limits;
-	const uint64_t now = loop_now_us(s->worker->loop);
-	/* A stream that has just come from another worker may have been heard after this turn began. */
-	const uint64_t quiet = now > s->heard_us ? now - s->heard_us : 0;
+	const uint64_t quiet = quiet_us(s);
 
 	if (s->state == STREAM_CLOSED || s->xml == NULL)
 		return;
-	if (quiet > 5000000) {
-		unlink_awake(s);
-		xml_sleep(s->xml);
-	}
+	sleep_if_quiet(s); /* it may have been in the middle of a stanza, and off the list of those awake, before */
 	if (s->session != NULL && s->session->stream == s && sm_is_overdue(s->session)) {
 		s->cut = true;
 		stream_error(s, "connection-timeout", "no acknowledgement for too long");
@@ -652,5 +670,22 @@ void stream_sweep(struct stream *s)
 		s->cut = true;
 		stream_hold(s, HOLD_BUSY);
 		stream_error(s, "connection-timeout", "nothing heard for too long");
+	}
+}
+
+/* Thousands that are idle cost next to nothing: the list of those awake is short, and of all a part is looked at. */
+void stream_sweep(struct worker *w)
+{
+	for (struct stream *s = w->awake_last, *before; s != NULL && quiet_us(s) > QUIET_US; s = before) {
+		before = s->awake_prev;
+		sleep_if_quiet(s);
+	}
+	if (w->sweep_next == NULL)
+		w->sweep_next = w->streams;
+	for (size_t n = w->stream_count / SWEEP_PARTS + SWEEP_MIN; n > 0 && w->sweep_next != NULL; n--) {
+		struct stream *s = w->sweep_next;
+
+		w->sweep_next = s->next;
+		sweep_one(s);
 	}
 }

@@ -130,8 +130,9 @@ void stream_hold(struct stream *s, enum stream_hold why);
 void stream_release(struct stream *s, enum stream_hold why);
 /** Go on on another worker: fn(s) runs there. Held with HOLD_BUSY meanwhile; fn releases it. */
 void stream_move(struct stream *s, struct worker *to, void (*fn)(struct stream *s));
-/** Every few seconds: parsers of idle streams sleep, the dead are found. */
-void stream_sweep(struct stream *s);
+/** Every other second: parsers of idle streams sleep, and in a part of all streams (a fifth, and as many as there are
+ *  where there are few) the dead are found. */
+void stream_sweep(struct worker *w);
 void stream_free_now(struct stream *s);
 /** The account, which this stream holds from now on; NULL: none any more. On its owner. */
 void stream_hold_account(struct stream *s, struct account *a);
