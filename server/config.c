@@ -88,6 +88,7 @@ static const struct sterna_option limit_options[] = {
 	STERNA_OPT(M, registrations_per_address, "10/h", NULL, "accounts made from one address (XEP-0077)"),
 	STERNA_OPT(M, login_failures_per_account, "60/m", NULL, "failed logins to one account; above that they are refused"),
 	STERNA_OPT(M, auth_tries, "5", "1..100", "failed tries on one stream"),
+	STERNA_OPT(M, memory, "0", "0..16TiB", "of the process; above 85 % new connections are refused; 0: the control group's limit"),
 	STERNA_OPT(M, output_high, "1MiB", "64KiB..64MiB", "unsent output above which a connection is not read"),
 	STERNA_OPT(M, output_max, "4MiB", "128KiB..256MiB", "unsent output at which a connection is closed"),
 	STERNA_OPT(M, sessions_per_account, "20", "1..1000", "bound or resumable"),

@@ -85,7 +85,7 @@ struct config_limits {
 	struct sterna_rate registrations_per_address;
 	unsigned auth_tries;
 	/* output */
-	struct sterna_size output_high, output_max;
+	struct sterna_size output_high, output_max, memory;
 	/* an account */
 	unsigned logins_at_once, sessions_per_account, roster_items, offline_messages;
 	unsigned uncommitted_stanzas;

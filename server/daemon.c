@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include "server/memory.h"
 #include "server/modules.h"
 #include "server/net.h"
 #include "server/registry.h"
@@ -135,8 +136,10 @@ int daemon_open(const char *path, struct daemon *d)
 	if (db_maintain(d->db, loop_wall_us(d->loop) / 1000) != STERNA_OK)
 		return storage_code(STERNA_EIO);
 	rc = make_server(d);
-	if (rc == STERNA_OK)
+	if (rc == STERNA_OK) {
+		d->server->memory_limit = memory_limit();
 		rc = modules_load(d->server);
+	}
 	if (rc == STERNA_OK)
 		rc = net_open(d->server, &d->net);
 	return rc == STERNA_OK ? 0 : rc == STERNA_EINVAL || rc == STERNA_ENOTFOUND ? EXIT_CONFIG : EXIT_TEMPORARY;

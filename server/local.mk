@@ -53,6 +53,7 @@ server_libsterna_la_SOURCES = \
 	server/many.c \
 	server/map.c server/map.h \
 	server/mem.c server/mem.h \
+	server/memory.c server/memory.h \
 	server/metric.c server/metric.h \
 	server/module.h \
 	server/module_api.c \

@@ -119,7 +119,8 @@ static bool may_hold(struct net *n, const struct ip *peer, uint64_t now)
 	const struct config_limits *l = &n->server->config->limits;
 	const struct ip key = ratelimit_address(peer);
 
-	if (atomic_load(&n->server->streams) >= l->connections || atomic_load(&n->server->draining))
+	if (atomic_load(&n->server->streams) >= l->connections || atomic_load(&n->server->draining)
+		|| atomic_load(&n->server->memory_short))
 		return false;
 	if (ratelimit_table_take(n->addresses, &key, sizeof key, BEFORE_AUTH, &l->connects_per_address, now, 1, NULL)
 		!= STERNA_OK)

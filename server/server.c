@@ -7,6 +7,7 @@
 #include "server/account.h"
 #include "server/dns.h"
 #include "server/ids.h"
+#include "server/memory.h"
 #include "server/net.h"
 #include "server/registry.h"
 #include "server/register_iq.h"
@@ -152,7 +153,21 @@ static enum sterna_result load_secret(struct server *s)
 
 /* --- workers --- */
 
-enum { SWEEP_US = 2000000 };
+enum { SWEEP_US = 2000000, MEMORY_PERCENT = 85 };
+
+/* Before the kernel ends the process for want of memory, nobody new is let in. */
+static void watch_memory(struct server *s)
+{
+	const uint64_t set = s->config->limits.memory.bytes, most = set > 0 ? set : s->memory_limit;
+	const bool is_short = most > 0 && s->net != NULL && memory_used() > most / 100 * MEMORY_PERCENT;
+
+	if (atomic_exchange(&s->memory_short, is_short) == is_short)
+		return;
+	if (is_short)
+		log_error("server", "memory is short; new connections are refused", "limit", LOG_UINT(most));
+	else
+		log_notice("server", "there is memory again; connections are accepted");
+}
 
 static void on_sweep(struct timer *t, void *arg)
 {
@@ -163,6 +178,8 @@ static void on_sweep(struct timer *t, void *arg)
 	s2s_sweep(w);
 	w->logins.limit = w->server->config->limits.logins_at_once; /* after a reload */
 	worker_measure(w);
+	if (w->index == 0)
+		watch_memory(w->server);
 	ids_sweep(w);
 	modules_event(w, STERNA_WORKER_TICK, NULL, NULL, NULL);
 	timer_set(t, SWEEP_US);
@@ -342,19 +359,23 @@ static uint64_t monotonic_us(void)
 
 enum { STUCK_US = 60000000 };
 
+bool server_is_alive(const struct server *s)
+{
+	for (unsigned i = 0; i < s->worker_count; i++) {
+		const uint64_t last = atomic_load(&s->workers[i]->alive_us);
+
+		if (last > 0 && monotonic_us() > last + STUCK_US)
+			return false;
+	}
+	return true;
+}
+
 enum sterna_result sterna_alive(struct sterna_mod *m, const char **why)
 {
-	const struct server *s = m->server;
-	uint64_t last;
+	const bool alive = server_is_alive(m->server);
 
-	*why = "a worker is stuck";
-	for (unsigned i = 0; i < s->worker_count; i++) {
-		last = atomic_load(&s->workers[i]->alive_us);
-		if (last > 0 && monotonic_us() > last + STUCK_US)
-			return STERNA_EUNAVAILABLE;
-	}
-	*why = "alive";
-	return STERNA_OK;
+	*why = alive ? "alive" : "a worker is stuck";
+	return alive ? STERNA_OK : STERNA_EUNAVAILABLE;
 }
 
 enum sterna_result sterna_ready(struct sterna_mod *m, const char **why)

@@ -62,6 +62,8 @@ struct server {
 	_Atomic(int64_t) clock_noted_ms;         /* the time that is stored (ids.h) … */
 	_Atomic(int64_t) clock_ahead_ms;         /* … and how far it was ahead of the monotonic clock then */
 	atomic_ulong sessions, streams;          /* now */
+	uint64_t memory_limit;                   /* of the control group; 0: none, or a simulation */
+	atomic_bool memory_short;                /* above 85 % of what the process may use */
 	bool running;                            /* the workers' threads run */
 	atomic_bool draining;                    /* no new connections, streams are being closed */
 	pthread_mutex_t visit_lock;              /* of the three below, and of changes of registry */
@@ -161,6 +163,8 @@ enum sterna_result server_new(const struct server_parts *parts, struct server **
 void worker_start(struct worker *w);
 /** On the worker's thread: ends streams with <system-shutdown/>, hands unacked stanzas to storage. */
 void worker_stop(struct worker *w);
+/** Do all workers turn? Any thread. */
+bool server_is_alive(const struct server *s);
 /** After the workers' threads have ended. Does not close the db or the pool. */
 void server_free(struct server **s);
 

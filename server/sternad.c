@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <grp.h>
+#include <limits.h>
 #include <pthread.h>
 #include <pwd.h>
 #include <signal.h>
@@ -11,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #ifdef HAVE_SYSTEMD
 #include <systemd/sd-daemon.h>
@@ -190,10 +192,13 @@ static void on_signal(struct io *io, unsigned what, void *arg)
 	loop_stop(io->loop);
 }
 
+/* A worker that is stuck is as good as a process that is: systemd hears of it by hearing nothing. */
 static void on_watchdog(struct timer *t, void *arg)
 {
-	(void)arg;
-	notify("WATCHDOG=1");
+	const struct daemon *d = arg;
+
+	if (server_is_alive(d->server))
+		notify("WATCHDOG=1");
 	timer_set(t, 5000000);
 }
 
@@ -208,7 +213,7 @@ static void run_main(struct daemon *d, struct io *signals)
 	struct timer watchdog, daily;
 
 	io_watch(signals, IO_READ);
-	timer_init(&watchdog, d->loop, on_watchdog, NULL);
+	timer_init(&watchdog, d->loop, on_watchdog, d);
 	timer_init(&daily, d->loop, on_daily, d);
 	timer_set(&watchdog, 5000000);
 	timer_set(&daily, UINT64_C(86400) * 1000000);
@@ -222,8 +227,33 @@ static void run_main(struct daemon *d, struct io *signals)
 
 /* --- privileges --- */
 
-static bool drop_privileges(const struct config_server *c)
+/* What root has made on the way here is the user's; what was there before stays as it is. */
+static void give(const char *path, const char *suffix, uid_t uid, gid_t gid)
 {
+	char name[PATH_MAX];
+	struct stat st;
+
+	if (path == NULL || snprintf(name, sizeof name, "%s%s", path, suffix) >= (int)sizeof name)
+		return;
+	if (lstat(name, &st) == 0 && st.st_uid == 0 && (S_ISREG(st.st_mode) || S_ISSOCK(st.st_mode))
+		&& lchown(name, uid, gid) != 0)
+		log_error("server", "cannot give a file to the user", "file", name, "error", strerrordesc_np(errno));
+}
+
+static void give_files(const struct config *c, uid_t uid, gid_t gid)
+{
+	if (c->storage.driver == CONFIG_SQLITE) {
+		give(c->storage.path, "", uid, gid);
+		give(c->storage.path, "-wal", uid, gid);
+		give(c->storage.path, "-shm", uid, gid);
+	}
+	give(c->log.file, "", uid, gid);
+	give(c->server.control, "", uid, gid);
+}
+
+static bool drop_privileges(const struct config *config)
+{
+	const struct config_server *c = &config->server;
 	uid_t uid;
 	gid_t gid;
 
@@ -231,6 +261,7 @@ static bool drop_privileges(const struct config_server *c)
 		return true;
 	if (!daemon_find_user(c, &uid, &gid))
 		return false;
+	give_files(config, uid, gid);
 	if (initgroups(c->user, gid) != 0 || setgid(gid) != 0 || setuid(uid) != 0) {
 		log_error("server", "cannot become the user", "user", c->user, "error", strerrordesc_np(errno));
 		return false;
@@ -262,7 +293,7 @@ static int serve(struct daemon *d)
 	sigaddset(&set, SIGTERM);
 	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	io_init(&signals, d->loop, fd, on_signal, d);
-	if (start_threads(d, threads) && control_start(d, &control) == STERNA_OK && drop_privileges(&d->config->server)) {
+	if (start_threads(d, threads) && control_start(d, &control) == STERNA_OK && drop_privileges(d->config)) {
 		daemon_say_ready(d);
 		write_pid(d->config->server.pid_file);
 		run_main(d, &signals);

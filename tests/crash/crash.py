@@ -3,6 +3,7 @@
 
     crash.py kill [--db sqlite|postgresql] [--runs N] [--seed S]
     crash.py power [--sync full|normal] [--runs N] [--seed S]
+    crash.py clock [--runs N] [--seed S]
     crash.py pg-kill|pg-still|pg-switch|pg-away [--runs N] [--seconds N]
 
 STERNA_BUILD is the build folder; postgresql needs STERNA_TEST_PG (tests/pg). Ends with `N passed, N failed`.
@@ -44,6 +45,14 @@ async def kill(world, args):
 
 # -- the power ----------------------------------------------------------------------------------------
 
+def library(server, name):
+    """One of the C files here, to be preloaded."""
+    out = server.home / (name + '.so')
+    subprocess.run(['cc', '-O1', '-shared', '-fPIC', '-o', str(out), str(pathlib.Path(__file__).with_name(name + '.c')),
+                    '-ldl'], check=True)
+    return out
+
+
 class Disk:
     """The database's folder, and what of it would be there after a loss of power (powercut.c)."""
 
@@ -51,9 +60,7 @@ class Disk:
         self.folder, self.shadow = server.home / 'data', server.home / 'shadow'
         self.folder.mkdir()
         self.shadow.mkdir()
-        self.library = server.home / 'powercut.so'
-        subprocess.run(['cc', '-O1', '-shared', '-fPIC', '-o', str(self.library),
-                        str(pathlib.Path(__file__).with_name('powercut.c')), '-ldl'], check=True)
+        self.library = library(server, 'powercut')
         server.configure(storage__path=str(self.folder / 'sterna.db'))
 
     def begin(self, server):
@@ -95,6 +102,40 @@ async def power(world, args):
         await world.restart()
         await world.judge()
         world.report('power', run_number, began, '%.2f s to the first login' % world.times[-1])
+
+
+# -- the clock ----------------------------------------------------------------------------------------
+
+async def clock(world, args):
+    """The clock is set by an hour or a day in the midst of traffic, forward and back; in even runs the daemon is killed
+    behind that."""
+    wrong, file = 0, world.server.home / 'offset'
+    file.write_bytes((0).to_bytes(8, 'little'))
+    world.add_accounts()
+    plain, preload = world.server.environment(), str(library(world.server, 'clock'))
+    world.server.environment = lambda: {**plain, 'LD_PRELOAD': preload, 'CLOCK_OFFSET': str(file)}
+    world.server.start()
+    await world.everybody(world.present, world.begin_session)
+    for run_number in range(1, args.runs + 1):
+        began, by = time.monotonic(), world.dice.choice((3600, -3600, 86400, -86400))
+        wrong += by
+        new = wrong
+
+        def jump(new=new):
+            with open(file, 'r+b') as out:          # in place: it is mapped
+                out.write(new.to_bytes(8, 'little', signed=True))
+
+        loop = asyncio.get_running_loop()
+        loop.call_later(0.3 + world.dice.random() * 0.3, jump)
+        if run_number % 2 == 0:
+            loop.call_later(0.7 + world.dice.random() * 0.6, world.kill)
+        await world.traffic(1.4)
+        if run_number % 2 == 0:
+            world.kill()
+            await world.gone()
+            await world.restart(anew=0)
+        await world.judge()
+        world.report('clock', run_number, began, 'set by %d s' % by)
 
 
 # -- the database -------------------------------------------------------------------------------------
@@ -200,7 +241,7 @@ async def pg_away(world, args):
                  'acknowledged' % (args.seconds, rate, most - before, took))
 
 
-SCENARIOS = {'kill': kill, 'power': power, 'pg-kill': pg_kill, 'pg-still': pg_still, 'pg-switch': pg_switch, 'pg-away': pg_away}
+SCENARIOS = {'kill': kill, 'power': power, 'clock': clock, 'pg-kill': pg_kill, 'pg-still': pg_still, 'pg-switch': pg_switch, 'pg-away': pg_away}
 
 
 def sum_up(world, args):

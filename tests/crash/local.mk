@@ -1,6 +1,7 @@
 # The daemon under faults: run by ./check crash, see README.md there.
 EXTRA_DIST += \
 	tests/crash/README.md \
+	tests/crash/clock.c \
 	tests/crash/cluster.py \
 	tests/crash/crash.py \
 	tests/crash/peer.py \

@@ -17,6 +17,7 @@ EXTRA_DIST += \
 	tests/integration/test_control.py \
 	tests/integration/test_dns.py \
 	tests/integration/test_external.py \
+	tests/integration/test_faults.py \
 	tests/integration/test_federation.py \
 	tests/integration/test_hosts.py \
 	tests/integration/test_http.py \
