@@ -11,4 +11,4 @@ include tests/bench/local.mk
 include tests/demo/local.mk
 include tests/integration/local.mk
 include tests/crash/local.mk
-EXTRA_DIST += tests/pg
+EXTRA_DIST += tests/attacks tests/pg

@@ -3,6 +3,7 @@
 
     crash.py kill [--db sqlite|postgresql] [--runs N] [--seed S]
     crash.py power [--sync full|normal] [--runs N] [--seed S]
+    crash.py soak [--seconds N]
     crash.py clock [--runs N] [--seed S]
     crash.py pg-kill|pg-still|pg-switch|pg-away [--runs N] [--seconds N]
 
@@ -241,7 +242,48 @@ async def pg_away(world, args):
                  'acknowledged' % (args.seconds, rate, most - before, took))
 
 
-SCENARIOS = {'kill': kill, 'power': power, 'clock': clock, 'pg-kill': pg_kill, 'pg-still': pg_still, 'pg-switch': pg_switch, 'pg-away': pg_away}
+# -- a long time ---------------------------------------------------------------------------------------
+
+def plot(samples, path):
+    """Memory (KiB) and descriptors over time, as two lines of an SVG."""
+    end, most, fds = samples[-1][0] or 1, max(s[1] for s in samples), max(s[2] for s in samples)
+
+    def line(index, top, colour):
+        return "<polyline fill='none' stroke='%s' points='%s'/>" % (colour, ' '.join(
+            '%.1f,%.1f' % (40 + 740 * s[0] / end, 280 - 260 * s[index] / top) for s in samples))
+
+    path.write_text("<svg xmlns='http://www.w3.org/2000/svg' width='800' height='320' font-family='sans-serif' "
+                    "font-size='12'><rect width='800' height='320' fill='white'/>%s%s"
+                    "<text x='40' y='300'>%d s; blue: resident memory, at most %d KiB; red: descriptors, at most %d</text>"
+                    "</svg>" % (line(1, most, 'blue'), line(2, fds, 'red'), end, most, fds))
+
+
+async def soak(world, args):
+    """A long time under load, with connections that break: memory and descriptors stay where they are."""
+    world.add_accounts()
+    world.server.start()
+    await world.everybody(world.present, world.begin_session)
+    pid, began, samples = world.server.process.pid, time.monotonic(), []
+    while time.monotonic() - began < args.seconds:
+        await world.traffic(min(10, args.seconds), pause=0.8)
+        samples.append((time.monotonic() - began, memory(pid), len(list(pathlib.Path('/proc/%d/fd' % pid).iterdir()))))
+    await world.judge()
+    out = sterna.build_dir() / 'crash'
+    out.mkdir(exist_ok=True)
+    (out / 'soak.csv').write_text(''.join('%.0f,%d,%d\n' % each for each in samples))
+    plot(samples, out / 'soak.svg')
+    settled = samples[len(samples) // 4:]
+    half = len(settled) // 2
+    first, last = settled[:half] or settled, settled[half:]
+    grown = (sum(s[1] for s in last) / len(last)) - (sum(s[1] for s in first) / len(first))
+    if grown > 8 * 1024:
+        raise Fault('memory grew by %d KiB' % grown)
+    if max(s[2] for s in last) > max(s[2] for s in first) + 10:
+        raise Fault('descriptors grew')
+    world.report('soak', 1, began, 'memory %+d KiB, %d descriptors; %s' % (grown, samples[-1][2], out / 'soak.svg'))
+
+
+SCENARIOS = {'soak': soak, 'kill': kill, 'power': power, 'clock': clock, 'pg-kill': pg_kill, 'pg-still': pg_still, 'pg-switch': pg_switch, 'pg-away': pg_away}
 
 
 def sum_up(world, args):
