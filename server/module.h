@@ -280,6 +280,10 @@ enum sterna_verdict sterna_reject_elem(struct sterna_call *c, enum sterna_condit
 /** STERNA_GONE or STERNA_REDIRECT with the address to go to, a URI (RFC 6120 §8.3.3.5, §8.3.3.14). */
 enum sterna_verdict sterna_reject_to(struct sterna_call *c, enum sterna_condition condition, const char *where);
 
+/** The error to the sender as it would be sent, for what the handler adds to it: give it to sterna_send(), and return
+ *  STERNA_DONE. NULL: none may be sent. */
+struct sterna_elem *sterna_error(struct sterna_call *c, enum sterna_condition condition, const char *text);
+
 /** Sending. The stanza (from sterna_elem(c, "message", NS_CLIENT)) goes its own way, after this call's
  *  batch is committed if that has writes. 'from' must be the owner, one of its sessions, or the host. */
 void sterna_send(struct sterna_call *c, struct sterna_elem *stanza);

@@ -325,6 +325,15 @@ enum sterna_verdict sterna_reject_to(struct sterna_call *c, enum sterna_conditio
 	return STERNA_REJECT;
 }
 
+struct sterna_elem *sterna_error(struct sterna_call *c, enum sterna_condition condition, const char *text)
+{
+	struct stanza *st = stanza_error(c->stanza, condition, text, NULL, NULL);
+	struct sterna_elem *e = st != NULL ? elem_copy(call_arena(c), st->elem) : NULL;
+
+	stanza_unref(&st);
+	return e;
+}
+
 /* --- sending --- */
 
 static struct stanza *as_stanza(struct sterna_call *c, struct sterna_elem *e)

@@ -79,6 +79,18 @@ static enum sterna_condition refusal(struct sterna_call *c, const struct muc_roo
 	return 0;
 }
 
+/* §7.2: clients know by <x/> that it is about entering. */
+static enum sterna_verdict refuse(struct sterna_call *c, enum sterna_condition why, const char *text)
+{
+	struct sterna_elem *e = sterna_error(c, why, text);
+
+	if (e != NULL && elem_child(sterna_stanza(c), "x", NS_MUC) != NULL)
+		sterna_add(e, "x", NS_MUC);
+	if (e != NULL)
+		sterna_send(c, e);
+	return STERNA_DONE;
+}
+
 /* --- entering --- */
 
 static void welcome(struct sterna_call *c, struct muc_room *room, const struct muc_session *s, bool is_new,
@@ -122,7 +134,7 @@ static enum sterna_verdict enter(struct sterna_call *c, struct muc_room *room, s
 	e->affiliation = muc_affiliation(room, sterna_from(c));
 	const enum sterna_condition why = refusal(c, room, e);
 
-	return why != 0 ? sterna_reject(c, why, NULL) : come_in(c, room, e, false);
+	return why != 0 ? refuse(c, why, NULL) : come_in(c, room, e, false);
 }
 
 /* --- rooms that are not there yet: §10.1 --- */
@@ -138,9 +150,9 @@ static enum sterna_verdict on_counted(struct sterna_call *c, enum sterna_result 
 	struct muc_room *room;
 
 	if (rc != STERNA_OK)
-		return sterna_reject(c, STERNA_RESOURCE_CONSTRAINT, NULL);
+		return refuse(c, STERNA_RESOURCE_CONSTRAINT, NULL);
 	if (db_int(rows->db, 0, 0) >= (int64_t)muc_options(c)->rooms_per_user)
-		return sterna_reject(c, STERNA_NOT_ALLOWED, "you own too many rooms");
+		return refuse(c, STERNA_NOT_ALLOWED, "you own too many rooms");
 	room = muc_room_new(c, sterna_to(c));
 	sterna_random(c, room->key, sizeof room->key);
 	room->locked = true;
@@ -156,7 +168,7 @@ static enum sterna_verdict create(struct sterna_call *c, struct entry *e)
 	const struct muc_options *o = muc_options(c);
 
 	if (o->create == MUC_CREATE_NOBODY || (o->create == MUC_CREATE_LOCAL && !is_local(c)))
-		return sterna_reject(c, STERNA_NOT_ALLOWED, "rooms cannot be made here");
+		return refuse(c, STERNA_NOT_ALLOWED, "rooms cannot be made here");
 	sterna_set_data(c, e);
 	return sterna_read(c, on_counted, &muc_count_rooms, jid_bare(sterna_from(c)));
 }
@@ -172,9 +184,9 @@ static enum sterna_verdict rename_to(struct sterna_call *c, struct muc_room *roo
 	const struct muc_occupant *there = map_get(&room->occupants, e->key);
 
 	if (nick_is_taken(room, e->key, sterna_from(c)) || (there != NULL && there != o))
-		return sterna_reject(c, STERNA_CONFLICT, NULL);
+		return refuse(c, STERNA_CONFLICT, NULL);
 	if (o->role == MUC_VISITOR && !room->cfg.visitor_nick)
-		return sterna_reject(c, STERNA_NOT_ALLOWED, "visitors keep their nick here");
+		return refuse(c, STERNA_NOT_ALLOWED, "visitors keep their nick here");
 	muc_show(c, room, o, &away);
 	muc_rename(room, o, e->key, e->address);
 	muc_keep_presence(s, sterna_stanza(c));
@@ -234,15 +246,15 @@ static enum sterna_verdict available(struct sterna_call *c, struct muc_room *roo
 	if (jid_resource(sterna_from(c)) == NULL)
 		return STERNA_DONE;
 	if (nick == NULL)
-		return sterna_reject(c, STERNA_JID_MALFORMED, "a nick is needed");
+		return refuse(c, STERNA_JID_MALFORMED, "a nick is needed");
 	e->x = elem_child(sterna_stanza(c), "x", NS_MUC);
 	e->address = sterna_to(c);
 	if (!muc_nick_key(nick, e->key, sizeof e->key))
-		return sterna_reject(c, STERNA_JID_MALFORMED, "this is no nick");
+		return refuse(c, STERNA_JID_MALFORMED, "this is no nick");
 	if (strlen(nick) > o->nick_length)
-		return sterna_reject(c, STERNA_NOT_ACCEPTABLE, "this nick is too long");
+		return refuse(c, STERNA_NOT_ACCEPTABLE, "this nick is too long");
 	if (strlen(sterna_xml(sterna_stanza(c))) > o->presence_size.bytes)
-		return sterna_reject(c, STERNA_POLICY_VIOLATION, "this presence is too large for a room");
+		return refuse(c, STERNA_POLICY_VIOLATION, "this presence is too large for a room");
 	if (s != NULL)
 		return update(c, room, s, e);
 	if (e->x == NULL)

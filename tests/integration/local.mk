@@ -11,6 +11,7 @@ EXTRA_DIST += \
 	tests/integration/scripts \
 	tests/integration/slixmpp_chat.py \
 	tests/integration/slixmpp_omemo_chat.py \
+	tests/integration/slixmpp_room.py \
 	tests/integration/sterna.py \
 	tests/integration/suite.py \
 	tests/integration/test_component.py \

@@ -27,3 +27,9 @@ def test_two_people_chat(t):
 def test_two_strangers_encrypt(t):
     """XEP-0384: slixmpp-omemo: two strangers exchange encrypted messages both ways, one of them away at first"""
     run(t, 'slixmpp_omemo_chat.py', ('juliet', 'romeo'))
+
+
+@accounts('juliet', 'romeo')
+def test_the_life_of_a_room(t):
+    """XEP-0045: slixmpp: a room is made, configured, used, moderated and destroyed"""
+    run(t, 'slixmpp_room.py', ('juliet', 'romeo'))
