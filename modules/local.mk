@@ -14,3 +14,15 @@ module_LTLIBRARIES += modules/metrics.la
 modules_metrics_la_SOURCES = modules/metrics.c
 modules_metrics_la_CFLAGS = $(MODULE_CFLAGS)
 modules_metrics_la_LDFLAGS = $(MODULE_LDFLAGS)
+
+module_LTLIBRARIES += modules/access.la
+modules_access_la_SOURCES = modules/access.c xep/jid_list.c xep/jid_list.h
+modules_access_la_CFLAGS = $(MODULE_CFLAGS)
+modules_access_la_LDFLAGS = $(MODULE_LDFLAGS)
+modules_access_la_LIBADD = $(JANSSON_LIBS)
+
+module_LTLIBRARIES += modules/announce.la
+modules_announce_la_SOURCES = modules/announce.c
+modules_announce_la_CFLAGS = $(MODULE_CFLAGS)
+modules_announce_la_LDFLAGS = $(MODULE_LDFLAGS)
+modules_announce_la_LIBADD = $(JANSSON_LIBS)

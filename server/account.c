@@ -464,6 +464,7 @@ static struct account *make(struct worker *w, const struct jid *j)
 	a->worker = w;
 	a->jid = jid_to_bare(j);
 	a->host = server_host(w->server, jid_domain(j));
+	a->known_us = loop_wall_us(w->loop);
 	a->waiting_end = &a->waiting;
 	timer_init(&a->again, w->loop, on_load_again, a);
 	map_init(&a->roster.items, w->accounts.k0, w->accounts.k1);

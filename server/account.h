@@ -39,6 +39,8 @@ struct account {
 	int64_t newest_shown;            /* in the archive, of what was archived since it is in memory; 0: nothing */
 	int64_t last_logout_us;
 	char *last_status;
+	int64_t known_us;                /* since when it is in memory; logins: how many resources were bound since then */
+	unsigned logins;
 	void **slots;
 	unsigned slot_count;
 	struct account *idle_prev, *idle_next;

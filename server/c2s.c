@@ -430,6 +430,7 @@ static void stanza(struct stream *s, struct arena **a, struct sterna_elem *e)
 	}
 	stream_charge(s, &s->stanzas, &s->worker->server->config->limits.stanzas, 1);
 	metric_add(s->worker->server->metric_set, s->worker->index, METRIC_STANZAS_IN, 0, 1);
+	session->stanzas_in++;
 	if (session->sm != NULL) {
 		h = sm_count_in(session);
 		if (sm_was_taken(session, h)) {

@@ -245,10 +245,12 @@ static void on_commit(void *arg, enum sterna_result rc, const struct db_rows *ro
 		/* Refused for good (nothing was written): the sender hears it, and that is its outcome. Not
 		 * known whether written: never an ack. */
 		ack_unwritten(c->ack);
-		if (rc != STERNA_EUNCERTAIN && !c->left)
+		if (rc != STERNA_EUNCERTAIN && !c->left && c->side != SIDE_NONE)
 			route_refuse(c, STERNA_RESOURCE_CONSTRAINT, "the server could not store this now");
 		ack_done(&c->ack, rc != STERNA_EUNCERTAIN && !c->left);
 	}
+	if (c->ended != NULL)
+		c->ended(c, rc);
 	call_free(c);
 }
 
@@ -265,6 +267,8 @@ void call_finish(struct sterna_call *c)
 		return;
 	}
 	send_after(c);
+	if (c->ended != NULL)
+		c->ended(c, STERNA_OK);
 	call_free(c);
 }
 

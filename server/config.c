@@ -6,6 +6,7 @@
 #include <string.h>
 #include "server/cidr.h"
 #include "server/config_impl.h"
+#include "server/jid.h"
 #include "server/mem.h"
 
 #define H struct config_host
@@ -187,6 +188,13 @@ static const struct sterna_option component_options[] = {
 	{ 0 }
 };
 
+#define D struct config_admin
+static const struct sterna_option admin_options[] = {
+	STERNA_OPT(D, role, STERNA_REQUIRED, "owner|admin|operator|auditor|support", "what they may do: docs/administration.md"),
+	STERNA_OPT(D, hosts, NULL, NULL, "on these of our domains; default: on all"),
+	{ 0 }
+};
+
 #define K struct config
 const struct sterna_option config_options[] = {
 	STERNA_OPT_MAP(K, hosts, struct config_host, domain, host_options, "our domains"),
@@ -201,6 +209,7 @@ const struct sterna_option config_options[] = {
 	STERNA_OPT_MAP(K, routes, struct config_route, domain, route_options, "fixed ways to other servers"),
 	STERNA_OPT_SECTION(K, log, log_options, "the log"),
 	STERNA_OPT_MAP(K, components, struct config_component, domain, component_options, "external components (XEP-0114)"),
+	STERNA_OPT_MAP(K, admins, struct config_admin, jid, admin_options, "who may administer, from a client"),
 	STERNA_OPT(K, modules, NULL, NULL, "options of modules; names more than the usual ones, 'NAME: off' leaves one out, 'usual: off' all that are not named"),
 	{ 0 }
 };
@@ -390,6 +399,29 @@ static enum sterna_result check_rest(struct config *c, struct config_error *err)
 	return config_check_domains(config_child(c->root, "components"), err);
 }
 
+/* A name that is compared as it stands must be in normal form, and ours: nobody else has proven who they are. */
+static enum sterna_result check_admins(struct config *c, struct config_error *err)
+{
+	const struct config_node *map = config_child(c->root, "admins");
+
+	for (size_t i = 0; i < c->admins.count; i++) {
+		const struct config_admin *a = &config_admins(c)[i];
+		struct jid *j = NULL;
+		const bool ok = jid_parse(a->jid, strlen(a->jid), &j) == STERNA_OK && jid_local(j) != NULL
+			&& jid_resource(j) == NULL && strcmp(jid_full(j), a->jid) == 0 && config_host(c, jid_domain(j)) != NULL;
+
+		jid_unref(&j);
+		if (!ok)
+			return config_fail(err, config_nth(map, i), true, "admins: '%.80s' is no account of a host of ours; write it as "
+				"'juliet@example.org', in lower case", a->jid);
+		for (size_t k = 0; k < a->hosts.count; k++)
+			if (config_host(c, a->hosts.item[k]) == NULL)
+				return config_fail(err, config_nth(map, i), true, "admins.%.80s: '%.80s' is none of the hosts", a->jid,
+					a->hosts.item[k]);
+	}
+	return STERNA_OK;
+}
+
 static struct config *config_new(const char *path, const char *dir)
 {
 	struct config *c = xalloc(sizeof *c);
@@ -413,6 +445,7 @@ static enum sterna_result finish(struct config *c, enum sterna_result rc, struct
 	rc = rc == STERNA_OK ? check_storage(c, err) : rc;
 	rc = rc == STERNA_OK ? check_limits(c, err) : rc;
 	rc = rc == STERNA_OK ? config_check_s2s(c, err) : rc;
+	rc = rc == STERNA_OK ? check_admins(c, err) : rc;
 	rc = rc == STERNA_OK ? check_rest(c, err) : rc;
 	if (rc == STERNA_OK)
 		*out = c;

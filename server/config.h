@@ -158,6 +158,12 @@ struct config_component {
 	bool any_sender;                        /* may send from any address below its own domain and our hosts */
 };
 
+struct config_admin {
+	const char *jid;                        /* bare, in normal form */
+	const char *role;                       /* "owner", "admin", "operator", "auditor", "support" */
+	struct sterna_list hosts;               /* none: all */
+};
+
 struct config {
 	struct sterna_array hosts;              /* of struct config_host */
 	struct sterna_array listen;             /* of struct config_listen */
@@ -171,6 +177,7 @@ struct config {
 	struct sterna_array routes;             /* of struct config_route */
 	struct config_log log;
 	struct sterna_array components;         /* of struct config_component */
+	struct sterna_array admins;             /* of struct config_admin */
 	const struct config_node *modules;      /* a map, or NULL */
 	/* below: config.c's own */
 	const struct config_node *root;
@@ -218,6 +225,10 @@ const struct config_route *config_route(const struct config *c, const char *doma
 enum config_trust config_trust_of(const struct config *c, const char *domain);
 /** 64 hexadecimal digits, in pairs with colons between them or not. */
 bool config_fingerprint(const char *text, unsigned char out[32]);
+static inline const struct config_admin *config_admins(const struct config *c)
+{
+	return c->admins.item;
+}
 /** The host of that (prepared) domain, or NULL. */
 const struct config_host *config_host(const struct config *c, const char *domain);
 /** A path as the configuration means it, in the config's arena; NULL stays NULL. For module loading, on one thread. */

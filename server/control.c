@@ -1,47 +1,44 @@
-/* control.c - the control socket: connections, lines, answers, and how workers are asked. */
+/* control.c - the control socket: connections, lines, answers. */
 #include "server/control.h"
 #include <errno.h>
 #include <grp.h>
 #include <pwd.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
-#include "server/registry.h"
+#include "server/request.h"
 
-enum { CLIENTS_MAX = 16, LINE_MAX_BYTES = 65536, CLIENT_US = 60000000, READ_BYTES = 4096 };
+enum { CLIENTS_MAX = 16, LINE_MAX_BYTES = 65536, CLIENT_US = 60000000, READ_BYTES = 4096, WORDS_MAX = 32 };
 
 struct control_client {
 	struct control *control;
+	uid_t uid;
 	struct control_client *prev, *next;
 	struct io io;
 	struct buf in, out;
 	struct timer deadline;
-	struct control_request *request;     /* under way: nothing is read meanwhile */
+	struct asking *asking;               /* under way: nothing is read meanwhile */
 	bool closing;                        /* after out is written */
 	bool reading, dead;                  /* client_read() stands in it: freed there */
 };
 
 struct control {
-	struct daemon *daemon;
+	struct admin *admin;
 	struct io io;
 	struct control_client *clients;
-	unsigned client_count, parts;        /* parts: with workers */
+	unsigned client_count;
 	bool stopping;
 	char *path;
 	uid_t owner;                         /* who may speak to us, besides root */
 };
 
-struct control_part {
-	struct mail mail;                    /* home */
-	struct control_request *request;
-	control_part_fn *fn;
-	unsigned index;
-	bool waits;
-	json_t *found;
+/* A command under way. */
+struct asking {
+	struct control_client *client;       /* NULL: gone; the answer goes nowhere */
+	json_t *line;                        /* holds the words */
 };
 
 static void client_read(struct control_client *k);
@@ -52,9 +49,9 @@ static void client_free(struct control_client *k)
 {
 	struct control *c = k->control;
 
-	if (k->request != NULL)
-		k->request->client = NULL;
-	k->request = NULL;
+	if (k->asking != NULL)
+		k->asking->client = NULL;
+	k->asking = NULL;
 	if (k->reading) {
 		k->dead = true;
 		return;
@@ -81,7 +78,7 @@ static void on_deadline(struct timer *t, void *arg)
 
 static void client_watch(struct control_client *k)
 {
-	io_watch(&k->io, buf_len(&k->out) > 0 ? IO_WRITE : k->request != NULL ? 0 : IO_READ);
+	io_watch(&k->io, buf_len(&k->out) > 0 ? IO_WRITE : k->asking != NULL ? 0 : IO_READ);
 }
 
 /* @return false: it is gone, or will be */
@@ -127,150 +124,71 @@ static void client_send(struct control_client *k, json_t *message)
 
 /* --- requests --- */
 
-static void request_free(struct control_request *r)
+static void client_answer(struct control_client *k, json_t *message)
 {
-	if (r->client != NULL)
-		r->client->request = NULL;
-	for (unsigned i = 0; i < r->asked; i++)
-		json_decref(r->parts[i]);
-	free(r->parts);
-	free(r->data);
-	json_decref(r->line);
-	free(r);
-}
-
-static void finish(struct control_request *r, json_t *message)
-{
-	struct control_client *k = r->client;
-
-	request_free(r);
-	if (k == NULL) {
-		json_decref(message);
-		return;
-	}
 	client_send(k, message);
 	timer_set(&k->deadline, CLIENT_US);
 	if (client_write(k) && buf_len(&k->out) == 0)
 		client_read(k);
 }
 
-void control_answer(struct control_request *r, json_t *result)
+static void client_refuse(struct control_client *k, const char *text)
 {
-	finish(r, json_pack("{s:b, s:o}", "ok", 1, "result", result != NULL ? result : json_null()));
+	client_answer(k, json_pack("{s:b, s:s, s:s}", "ok", 0, "error", text, "code", "usage"));
 }
 
-void control_refuse(struct control_request *r, const char *code, const char *fmt, ...)
+static void on_outcome(void *arg, const struct sterna_outcome *o)
 {
-	char text[1024];
-	va_list ap;
+	struct asking *a = arg;
+	struct control_client *k = a->client;
+	json_t *message;
 
-	va_start(ap, fmt);
-	vsnprintf(text, sizeof text, fmt, ap);
-	va_end(ap);
-	json_t *message = json_pack("{s:b, s:s, s:s}", "ok", 0, "error", text, "code", code);
-
-	if (message == NULL)
-		message = json_pack("{s:b, s:s, s:s}", "ok", 0, "error", "the command is refused", "code", code);
-	finish(r, message);
-}
-
-/* How many of the request's words the name takes; 0: it is another. */
-static int match(const char *name, const struct control_request *r)
-{
-	int used = 0;
-
-	for (; *name != '\0'; used++) {
-		const size_t n = strcspn(name, " ");
-
-		if (used == r->count || strlen(r->word[used]) != n || strncmp(name, r->word[used], n) != 0)
-			return 0;
-		name += n + (name[n] == ' ');
-	}
-	return used;
-}
-
-/* A command of a loaded module. @return false: nobody has it */
-static bool run_module(struct control_request *r)
-{
-	const struct registry *reg = r->daemon->server->registry;
-
-	for (size_t i = 0; i < reg->module_count; i++)
-		for (const struct sterna_command *k = reg->modules[i]->m->commands; k != NULL && k->name != NULL; k++) {
-			const int used = match(k->name, r);
-			struct buf out = BUF_INIT;
-
-			if (used == 0)
-				continue;
-			const enum sterna_result rc = k->fn(reg->modules[i]->mod, r->count - used, r->word + used, &out);
-			json_t *result = buf_len(&out) > 0
-				? json_loadb(buf_data(&out), buf_len(&out), JSON_DECODE_ANY, NULL) : NULL;
-
-			if (rc == STERNA_OK)
-				control_answer(r, result);
-			else if (rc == STERNA_EINVAL)
-				control_refuse(r, "usage", "usage: %s %s", k->name, k->args != NULL ? k->args : "");
-			else
-				control_refuse(r, "failed", "%s: %s", k->name, sterna_result_text(rc));
-			if (rc != STERNA_OK)
-				json_decref(result);
-			buf_release(&out);
-			return true;
-		}
-	return false;
-}
-
-static void dispatch(struct control_request *r)
-{
-	const struct control_command *best = NULL;
-	int used = 0;
-
-	for (const struct control_command *k = control_commands; k->name != NULL; k++) {
-		const int n = match(k->name, r);
-
-		if (n > used) {
-			used = n;
-			best = k;
-		}
-	}
-	if (best == NULL) {
-		if (!run_module(r))
-			control_refuse(r, "unknown", "there is no command '%s'", r->word[0]);
+	json_decref(a->line);
+	free(a);
+	if (k == NULL)
 		return;
-	}
-	r->arg = r->word + used;
-	r->arg_count = r->count - used;
-	if (r->arg_count < best->min || r->arg_count > best->max)
-		control_refuse(r, "usage", "%s: wrong number of arguments", best->name);
+	k->asking = NULL;
+	if (o->code == NULL)
+		message = json_pack("{s:b, s:o}", "ok", 1, "result", o->result != NULL
+			? json_incref((json_t *)(uintptr_t)o->result) : json_null());
 	else
-		best->fn(r);
+		message = json_pack("{s:b, s:s, s:s, s:s?}", "ok", 0, "error", o->text, "code", o->code, "field", o->field);
+	if (message == NULL)
+		message = json_pack("{s:b, s:s, s:s}", "ok", 0, "error", "the command is refused", "code", o->code);
+	client_answer(k, message);
 }
 
+/* {"command":["word", …], "args":{…}}; the fields in args, or as words in their order. */
 static void run_line(struct control_client *k, const char *text, size_t len)
 {
-	struct control_request *r = xalloc(sizeof *r);
-	json_t *words, *word;
+	json_t *line = json_loadb(text, len, 0, NULL), *words = json_object_get(line, "command"), *word;
+	json_t *args = json_object_get(line, "args");
+	const char *list[WORDS_MAX];
+	char who[32];
 	size_t i;
 
-	r->control = k->control;
-	r->daemon = k->control->daemon;
-	r->client = k;
-	k->request = r;
-	r->line = json_loadb(text, len, 0, NULL);
-	words = json_object_get(r->line, "command");
-	if (json_array_size(words) == 0 || json_array_size(words) > CONTROL_WORDS_MAX) {
-		control_refuse(r, "usage", "a request is {\"command\":[\"word\", …]}");
+	if (json_array_size(words) == 0 || json_array_size(words) > WORDS_MAX || (args != NULL && !json_is_object(args))) {
+		json_decref(line);
+		client_refuse(k, "a request is {\"command\":[\"word\", …]}");
 		return;
 	}
 	json_array_foreach(words, i, word) {
-		r->word[i] = json_string_value(word);
-		if (r->word[i] == NULL) {
-			control_refuse(r, "usage", "the words of a command are strings");
+		list[i] = json_string_value(word);
+		if (list[i] == NULL) {
+			json_decref(line);
+			client_refuse(k, "the words of a command are strings");
 			return;
 		}
 	}
-	r->count = (int)json_array_size(words);
-	log_info("control", "command", "word", r->word[0], "second", r->word[1]);
-	dispatch(r);
+	struct asking *a = xalloc(sizeof *a);
+
+	a->client = k;
+	a->line = line;
+	k->asking = a;
+	snprintf(who, sizeof who, "uid %u", (unsigned)k->uid);
+	admin_ask(k->control->admin, &(struct ask){ .kind = REQUEST_RUN, .door = "control", .who = who, .is_local = true,
+		.word = list, .count = (int)json_array_size(words), .args = args != NULL ? json_incref(args) : NULL,
+		.done = on_outcome, .arg = a });
 }
 
 /* Whole lines, one after the other, until one cannot be answered at once. */
@@ -279,7 +197,7 @@ static void client_read(struct control_client *k)
 	if (k->reading)
 		return;
 	k->reading = true;
-	while (!k->dead && k->request == NULL && buf_len(&k->out) == 0 && buf_len(&k->in) > 0) {
+	while (!k->dead && k->asking == NULL && buf_len(&k->out) == 0 && buf_len(&k->in) > 0) {
 		const size_t held = buf_len(&k->in);
 		const char *end = memchr(buf_data(&k->in), '\n', held);
 
@@ -325,13 +243,14 @@ static void on_client(struct io *io, unsigned what, void *arg)
 	client_read(k);
 }
 
-static bool may_speak(const struct control *c, int fd)
+static bool may_speak(const struct control *c, int fd, uid_t *uid)
 {
 	struct ucred peer = { .uid = (uid_t)-1 };
 	socklen_t len = sizeof peer;
 
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) != 0)
 		return false;
+	*uid = peer.uid;
 	if (peer.uid == 0 || peer.uid == c->owner)
 		return true;
 	log_warning("control", "refused: another user", "uid", LOG_UINT(peer.uid));
@@ -346,13 +265,16 @@ static void on_accept(struct io *io, unsigned what, void *arg)
 	(void)what;
 	if (fd < 0)
 		return;
-	if (!may_speak(c, fd)) {
+	uid_t uid;
+
+	if (!may_speak(c, fd, &uid)) {
 		close(fd);
 		return;
 	}
 	struct control_client *k = xalloc(sizeof *k);
 
 	k->control = c;
+	k->uid = uid;
 	k->next = c->clients;
 	if (k->next != NULL)
 		k->next->prev = k;
@@ -363,68 +285,6 @@ static void on_accept(struct io *io, unsigned what, void *arg)
 	io_watch(&k->io, IO_READ);
 	if (++c->client_count == CLIENTS_MAX)
 		io_watch(&c->io, 0); /* the others wait in the socket's queue */
-}
-
-/* --- workers --- */
-
-static void part_home(struct mail *m, struct loop *l)
-{
-	struct control_part *p = (struct control_part *)m;
-	struct control_request *r = p->request;
-	struct control *c = r->control;
-
-	r->parts[p->index] = p->found;
-	free(p);
-	c->parts--;
-	if (--r->left == 0)
-		r->gathered(r);
-	if (c->stopping && c->parts == 0)
-		loop_stop(l);
-}
-
-void control_part_wait(struct control_part *p)
-{
-	p->waits = true;
-}
-
-void control_part_done(struct control_part *p, json_t *found)
-{
-	p->found = found;
-	loop_post(p->request->daemon->loop, &p->mail);
-}
-
-const struct control_request *control_part_request(const struct control_part *p)
-{
-	return p->request;
-}
-
-static void part_run(struct worker *w, void *arg)
-{
-	struct control_part *p = arg;
-	json_t *found = p->fn(w, p);
-
-	if (!p->waits)
-		control_part_done(p, found);
-}
-
-void control_gather(struct control_request *r, struct worker *only, control_part_fn *fn,
-	void (*done)(struct control_request *r))
-{
-	const struct server *s = r->daemon->server;
-
-	r->asked = r->left = only != NULL ? 1 : s->worker_count;
-	r->parts = xalloc(r->asked * sizeof *r->parts);
-	r->gathered = done;
-	r->control->parts += r->asked;
-	for (unsigned i = 0; i < r->asked; i++) {
-		struct control_part *p = xalloc(sizeof *p);
-
-		p->mail.run = part_home;
-		p->request = r;
-		p->fn = fn;
-		p->index = i;
-		worker_post(only != NULL ? only : s->workers[i], part_run, p);
-	}
 }
 
 /* --- life --- */
@@ -500,7 +360,7 @@ enum sterna_result control_start(struct daemon *d, struct control **out)
 		return STERNA_EIO;
 	struct control *c = xalloc(sizeof *c);
 
-	c->daemon = d;
+	c->admin = d->server->admin;
 	c->owner = owner;
 	c->path = xstrdup(conf->control);
 	io_init(&c->io, d->loop, fd, on_accept, c);
@@ -522,8 +382,6 @@ void control_stop(struct control **control)
 	unlink(c->path);
 	while (c->clients != NULL)
 		client_free(c->clients);
-	if (c->parts > 0)
-		loop_run(c->daemon->loop);
 	free(c->path);
 	free(c);
 }

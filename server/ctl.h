@@ -81,5 +81,7 @@ enum ctl_exit ctl_read_password(const char *who, char *out);
  *  @return CTL_NO_SERVER nobody listens
  *          (quiet: nothing is printed then; and the same if the server does not know the command) */
 enum ctl_exit ctl_ask(struct ctl *c, const char *const *words, bool quiet, json_t **result);
+/** The same with fields by their names: takes args; what they hold is cleansed afterwards. */
+enum ctl_exit ctl_ask_with(struct ctl *c, const char *const *words, json_t *args, bool quiet, json_t **result);
 
 #endif

@@ -1,6 +1,7 @@
 /* ctl_client.c - asks the running server over its control socket: a line of JSON there, a line back. */
 #include "server/ctl.h"
 #include <errno.h>
+#include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -91,18 +92,34 @@ static enum ctl_exit read_answer(const struct buf *in, bool quiet, json_t **resu
 
 enum ctl_exit ctl_ask(struct ctl *c, const char *const *words, bool quiet, json_t **result)
 {
+	return ctl_ask_with(c, words, NULL, quiet, result);
+}
+
+static void cleanse(char *text)
+{
+	if (text != NULL)
+		OPENSSL_cleanse(text, strlen(text));
+	free(text);
+}
+
+enum ctl_exit ctl_ask_with(struct ctl *c, const char *const *words, json_t *args, bool quiet, json_t **result)
+{
 	enum ctl_exit code = ctl_need_config(c);
 	struct buf in = BUF_INIT;
 	int fd = -1;
 
 	if (code == CTL_OK)
 		code = dial(c->config->server.control, quiet, &fd);
-	if (code != CTL_OK)
+	if (code != CTL_OK) {
+		json_decref(args);
 		return code;
+	}
 	json_t *list = json_array(), *request = json_pack("{s:o}", "command", list);
 
 	for (; *words != NULL; words++)
 		json_array_append_new(list, json_string(*words));
+	if (args != NULL)
+		json_object_set_new(request, "args", args);
 	char *text = json_dumps(request, JSON_COMPACT);
 
 	if (text == NULL)
@@ -111,7 +128,7 @@ enum ctl_exit ctl_ask(struct ctl *c, const char *const *words, bool quiet, json_
 		code = ctl_fail(CTL_FAILED, "the server gave no answer");
 	else
 		code = read_answer(&in, quiet, result);
-	free(text);
+	cleanse(text);
 	json_decref(request);
 	buf_release(&in);
 	close(fd);

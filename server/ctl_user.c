@@ -18,19 +18,6 @@ static enum ctl_exit need_user(struct ctl *c, struct jid **out)
 	return CTL_OK;
 }
 
-/* A server that runs is to end the account's sessions and forget what it remembers of it. */
-static enum ctl_exit tell_server(struct ctl *c, const struct jid *j, const char *what)
-{
-	const char *const words[] = { "user", "changed", jid_bare(j), what, NULL };
-	json_t *result = NULL;
-	const enum ctl_exit code = ctl_ask(c, words, true, &result);
-
-	json_decref(result);
-	if (code == CTL_OK || code == CTL_NO_SERVER)
-		return CTL_OK;
-	return ctl_fail(CTL_FAILED, "it is stored, but sessions of %s that run now were not ended", jid_bare(j));
-}
-
 static enum ctl_exit done(struct ctl *c, const char *jid, const char *what)
 {
 	if (c->json)
@@ -38,6 +25,18 @@ static enum ctl_exit done(struct ctl *c, const char *jid, const char *what)
 	else
 		printf("%s: %s\n", jid, what);
 	return CTL_OK;
+}
+
+/* What a running server does itself, so that it is checked and recorded there. Takes args.
+ * @return CTL_NO_SERVER: none runs, or it is an older one; the storage is changed from here then */
+static enum ctl_exit by_server(struct ctl *c, json_t *args)
+{
+	const char *const words[] = { "user", strchr(c->command->name, ' ') + 1, NULL };
+	json_t *result = NULL;
+	const enum ctl_exit code = ctl_ask_with(c, words, args, true, &result);
+
+	json_decref(result);
+	return code;
 }
 
 /* --- many --- */
@@ -120,52 +119,56 @@ static enum ctl_exit add_from(struct ctl *c, const char *file)
 
 /* --- one --- */
 
-static enum ctl_exit with_password(struct ctl *c, enum sterna_result (*fn)(struct users *u, const struct jid *j,
-	const char *password), struct jid **j)
+/* The address in its normal form, without the storage. */
+static enum ctl_exit address(struct ctl *c, struct jid **out)
 {
-	char password[PASSWORD_MAX + 1];
-	enum ctl_exit code = need_user(c, j);
+	enum ctl_exit code = ctl_need_config(c);
+
+	if (code != CTL_OK)
+		return code;
+	if (jid_parse(c->args[0], strlen(c->args[0]), out) != STERNA_OK)
+		return ctl_fail(CTL_FAILED, "'%s': no valid address (name@domain)", c->args[0]);
+	return CTL_OK;
+}
+
+static enum ctl_exit with_password(struct ctl *c, enum sterna_result (*fn)(struct users *u, const struct jid *j,
+	const char *password), const char *what)
+{
+	char password[PASSWORD_MAX + 1] = "";
+	struct jid *j = NULL;
+	enum ctl_exit code = address(c, &j);
 
 	if (code == CTL_OK)
-		code = ctl_read_password(jid_bare(*j), password);
-	if (code == CTL_OK) {
-		const enum sterna_result rc = fn(c->users, *j, password);
+		code = ctl_read_password(jid_full(j), password);
+	if (code == CTL_OK)
+		code = by_server(c, json_pack("{s:s, s:s}", "accountjid", jid_full(j), "password", password));
+	if (code == CTL_NO_SERVER) {
+		jid_unref(&j);
+		code = need_user(c, &j);
+		const enum sterna_result rc = code == CTL_OK ? fn(c->users, j, password) : STERNA_OK;
 
 		if (rc != STERNA_OK)
-			code = ctl_fail_result(rc, jid_bare(*j));
+			code = ctl_fail_result(rc, jid_bare(j));
 	}
 	OPENSSL_cleanse(password, sizeof password);
+	if (code == CTL_OK)
+		code = done(c, jid_bare(j), what);
+	jid_unref(&j);
 	return code;
 }
 
 static enum ctl_exit user_add(struct ctl *c)
 {
 	const char *file = ctl_option(c, "from");
-	struct jid *j = NULL;
 
 	if ((file != NULL) == (c->arg_count == 1))
 		return ctl_fail(CTL_USAGE, "user add: either an address or --from FILE");
-	if (file != NULL)
-		return add_from(c, file);
-	enum ctl_exit code = with_password(c, user_create, &j);
-
-	if (code == CTL_OK)
-		code = done(c, jid_bare(j), "created");
-	jid_unref(&j);
-	return code;
+	return file != NULL ? add_from(c, file) : with_password(c, user_create, "created");
 }
 
 static enum ctl_exit user_passwd(struct ctl *c)
 {
-	struct jid *j = NULL;
-	enum ctl_exit code = with_password(c, user_set_password, &j);
-
-	if (code == CTL_OK)
-		code = tell_server(c, j, "password");
-	if (code == CTL_OK)
-		code = done(c, jid_bare(j), "password changed");
-	jid_unref(&j);
-	return code;
+	return with_password(c, user_set_password, "password changed");
 }
 
 static enum sterna_result disable_one(struct ctl *c, const struct jid *j)
@@ -183,25 +186,19 @@ static enum sterna_result delete_one(struct ctl *c, const struct jid *j)
 	return user_delete(c->users, j);
 }
 
-static enum ctl_exit change(struct ctl *c, enum sterna_result (*fn)(struct ctl *c, const struct jid *j),
-	const char *word, const char *what)
+static enum ctl_exit change(struct ctl *c, enum sterna_result (*fn)(struct ctl *c, const struct jid *j), const char *what)
 {
 	struct jid *j = NULL;
-	enum ctl_exit code = need_user(c, &j);
+	enum ctl_exit code = address(c, &j);
 
-	if (code == CTL_OK) {
-		const enum sterna_result rc = fn(c, j);
+	if (code == CTL_OK)
+		code = by_server(c, json_pack("{s:[s], s:s*}", "accountjids", jid_full(j), "reason", c->args[1]));
+	if (code == CTL_NO_SERVER) {
+		jid_unref(&j);
+		code = need_user(c, &j);
+		const enum sterna_result rc = code == CTL_OK ? fn(c, j) : STERNA_OK;
 
 		if (rc != STERNA_OK)
-			code = ctl_fail_result(rc, jid_bare(j));
-	}
-	if (code == CTL_OK)
-		code = tell_server(c, j, word);
-	/* What its last sessions wrote while they ended goes too. */
-	if (code == CTL_OK && fn == delete_one) {
-		const enum sterna_result rc = user_delete(c->users, j);
-
-		if (rc != STERNA_OK && rc != STERNA_ENOTFOUND)
 			code = ctl_fail_result(rc, jid_bare(j));
 	}
 	if (code == CTL_OK)
@@ -212,17 +209,17 @@ static enum ctl_exit change(struct ctl *c, enum sterna_result (*fn)(struct ctl *
 
 static enum ctl_exit user_disable_command(struct ctl *c)
 {
-	return change(c, disable_one, "disabled", "disabled");
+	return change(c, disable_one, "disabled");
 }
 
 static enum ctl_exit user_enable_command(struct ctl *c)
 {
-	return change(c, enable_one, "enabled", "enabled");
+	return change(c, enable_one, "enabled");
 }
 
 static enum ctl_exit user_delete_command(struct ctl *c)
 {
-	return change(c, delete_one, "deleted", "deleted");
+	return change(c, delete_one, "deleted");
 }
 
 /* --- what there is --- */

@@ -176,6 +176,24 @@ void daemon_say_ready(const struct daemon *d)
 	log_notice("server", "ready", "version", PACKAGE_VERSION, "workers", LOG_UINT(d->server->worker_count));
 }
 
+/* --- the end --- */
+
+static void on_end(struct timer *t, void *arg)
+{
+	const struct daemon *d = arg;
+
+	log_notice("server", d->restart ? "restarts" : "ends", "by", "a command");
+	loop_stop(t->loop);
+}
+
+void daemon_end(struct daemon *d, unsigned after_s, bool restart)
+{
+	d->restart = restart;
+	timer_cancel(&d->end);
+	timer_init(&d->end, d->loop, on_end, d);
+	timer_set(&d->end, (uint64_t)after_s * 1000000);
+}
+
 /* --- maintenance --- */
 
 struct maintenance {
@@ -232,7 +250,7 @@ static bool starts(const char *text, const char *with)
 static void on_change(void *arg, const char *path)
 {
 	struct changes *c = arg;
-	static const char *const applied[] = { "limits", "log", "auth", "modules", "tls", "s2s", "routes" };
+	static const char *const applied[] = { "admins", "limits", "log", "auth", "modules", "tls", "s2s", "routes" };
 	bool ok = false;
 
 	c->count++;

@@ -20,6 +20,8 @@ struct daemon {
 	struct net *net;
 	struct config **old;         /* replaced by reloads: workers may still read them */
 	size_t old_count;
+	struct timer end;            /* daemon_end() */
+	bool restart;                /* once more, when everything has ended */
 };
 
 /** Everything up to the point where threads start. @return 0, or the exit code (said on stderr or the log) */
@@ -33,6 +35,8 @@ void daemon_say_ready(const struct daemon *d);
  *  certificates, limits, modules and their options. said: what was applied and what waits for a restart, or
  *  why it was refused. @return STERNA_EINVAL refused */
 enum sterna_result daemon_reload(struct daemon *d, struct buf *said) STERNA_CHECKED;
+/** The main loop ends after so many seconds, in order; restart: the program begins anew then. */
+void daemon_end(struct daemon *d, unsigned after_s, bool restart);
 /** Once a day, off the main loop: partitions of the archive. */
 void daemon_maintain(struct daemon *d);
 

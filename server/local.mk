@@ -12,6 +12,12 @@ server_libsterna_la_SOURCES = \
 	server/call.c server/call.h \
 	server/cidr.c server/cidr.h \
 	server/component.c server/component.h \
+	server/command_core.c \
+	server/command_list.c \
+	server/command_s2s.c \
+	server/command_service.c \
+	server/command_session.c server/command_session.h \
+	server/command_user.c \
 	server/config.c server/config.h \
 	server/config_impl.h \
 	server/config_node.c server/config_node.h \
@@ -19,8 +25,6 @@ server_libsterna_la_SOURCES = \
 	server/conn.c server/conn.h server/conn_impl.h \
 	server/conn_ops.c \
 	server/control.c server/control.h \
-	server/control_core.c \
-	server/control_s2s.c \
 	server/credential.c server/credential.h \
 	server/daemon.c server/daemon.h \
 	server/datetime.c server/datetime.h \
@@ -80,7 +84,11 @@ server_libsterna_la_SOURCES = \
 	server/register.c server/register.h \
 	server/register_iq.c server/register_iq.h \
 	server/registry.c server/registry.h \
+	server/request.c server/request.h \
+	server/request_check.c server/request_check.h \
+	server/request_run.c \
 	server/result.c server/result.h \
+	server/role.c \
 	server/roster.c server/roster.h \
 	server/roster_iq.c server/roster_iq.h \
 	server/route.c server/route.h \

@@ -81,6 +81,12 @@ struct sterna_identity {
 	const char *category, *type, *name;
 	unsigned scope;
 };
+/** A node of service discovery on the hosts that this module answers for; prefix: and all that begin so. */
+struct sterna_node {
+	const char *node;
+	bool prefix;
+	sterna_fn *info, *items;
+};
 /** Called for each disco#info answer of that scope without node: add to *query* (forms, features). */
 struct sterna_disco {
 	unsigned scope;
@@ -133,10 +139,48 @@ struct sterna_account_read {
 	const struct db_stmt *stmt;
 	void (*fn)(struct sterna_call *c, const struct sterna_rows *rows);
 };
-/** An administrator's command: `sternactl NAME WORDS…` (and later ad-hoc, REST). Fills out (JSON object). */
+/** Roles of administrators, as bits. Owners may do everything; the others what commands name them for. */
+enum sterna_role { STERNA_OWNER = 1, STERNA_ADMIN = 2, STERNA_OPERATOR = 4, STERNA_AUDITOR = 8, STERNA_SUPPORT = 16 };
+enum sterna_field_type {
+	STERNA_FIELD_TEXT, STERNA_FIELD_LINES, STERNA_FIELD_NUMBER, STERNA_FIELD_BOOL,
+	STERNA_FIELD_CHOICE,                         /* choices: "a|b|c" */
+	STERNA_FIELD_SECRET,                         /* never shown, logged or audited */
+	STERNA_FIELD_ACCOUNT, STERNA_FIELD_ACCOUNTS, /* of a host of ours where the asker has the role; bare or full */
+	STERNA_FIELD_JID, STERNA_FIELD_JIDS,         /* of anyone */
+	STERNA_FIELD_HOST,                           /* of ours, where the asker has the role */
+};
+/** An argument. Doors show label, check the value by its type, and name the field in errors. */
+struct sterna_field {
+	const char *name;
+	unsigned type;
+	bool required;
+	const char *label, *choices;
+};
+enum sterna_command_flag {
+	STERNA_COMMAND_SERVER = 1,    /* concerns all hosts: a role on one of them is not enough */
+	STERNA_COMMAND_DANGEROUS = 2, /* doors ask once more */
+	STERNA_COMMAND_READ = 4,      /* changes nothing */
+	STERNA_COMMAND_LOCAL = 8,     /* for sternactl alone */
+};
+enum sterna_command_place { STERNA_ON_MAIN, STERNA_ON_OWNER, STERNA_ON_WORKERS };
+/** An administrator's command, offered at every door: `sternactl NAME WORDS…`, ad-hoc commands. Checks of who may and
+ *  of the fields, and the audit, are the core's. Either fn or run.
+ *  fn: on the main thread; argv are the fields in their order ("" not given; without fields: the words as they came);
+ *  fills out (JSON). STERNA_EINVAL: wrong arguments.
+ *  run: on workers, with a call whose sterna_host() is the host asked at (NULL: all). STERNA_ON_OWNER: on the worker
+ *  that owns the first field's JID; if that is an account, it is loaded and is sterna_owner(). STERNA_ON_WORKERS: on
+ *  each, and the results are joined (arrays appended, numbers of objects added). Returns STERNA_DONE after
+ *  sterna_command_result(), or sterna_reject(); it may sterna_read() and sterna_write(): the answer waits for the
+ *  commit. */
 struct sterna_command {
-	const char *name, *args, *summary;
+	const char *name, *args, *summary;   /* args: for the help, "JID [REASON]" */
 	enum sterna_result (*fn)(struct sterna_mod *m, int argc, const char *const *argv, struct buf *out);
+	unsigned roles;                      /* besides owners; 0: STERNA_ADMIN */
+	unsigned flags;
+	const struct sterna_field *fields;
+	const char *node;                    /* as an ad-hoc command; NULL: "sterna#" and the name with '-' for blanks */
+	sterna_fn *run, *current;            /* current: the values that a form shows at first, as its result; ON_WORKERS */
+	enum sterna_command_place place;     /* of both */
 };
 /** A stop that another module makes, by its name (in that module's header, which says what arg is). It runs within that
  *  module's handler, on its thread: it may read arg, write and send, but neither answer nor wait. */
@@ -159,6 +203,7 @@ struct sterna_module {
 	const struct sterna_feature *features;
 	const struct sterna_identity *identities;
 	const struct sterna_disco *disco;
+	const struct sterna_node *nodes;
 	const struct sterna_iq *iq;
 	const struct sterna_hook *hooks;
 	sterna_fn *service;                  /* all else to a service host of ours: messages, presence, answers, IQs to
@@ -343,11 +388,39 @@ void sterna_each_identity(struct sterna_call *c, unsigned scope,
 void sterna_run_disco(struct sterna_call *c, unsigned scope, struct sterna_elem *query);
 /** Make a stop of your own: every loaded module that names it runs, in the order of the modules' names. */
 void sterna_run_stop(struct sterna_call *c, const char *name, void *arg);
+/** The module that has this node (in its nodes) answers: its verdict. STERNA_NEXT: there is none. */
+enum sterna_verdict sterna_run_node(struct sterna_call *c, const char *node, bool items);
 /** Domains of components and services under this host, for disco#items: index from 0, NULL past the end. */
 const char *sterna_item(struct sterna_call *c, size_t index);
 
 /** Metrics: this module's own table by index; per worker, no locks. */
 void sterna_count(struct sterna_call *c, unsigned metric, uint64_t n);
+
+/** Commands: what a handler of run is given, and what it finds. */
+struct json_t;
+const char *sterna_command_arg(struct sterna_call *c, const char *field);  /**< its (first) value, or NULL */
+const char *sterna_command_arg_at(struct sterna_call *c, const char *field, size_t index);
+void sterna_command_result(struct sterna_call *c, struct json_t *result);  /**< takes it; may be NULL */
+int64_t sterna_command_time(struct sterna_call *c);  /**< when it was asked for, microseconds; the same on all workers */
+/** Each session here of users of this host (NULL: of any). ON_WORKERS; fn must not end it. */
+void sterna_each_session(struct sterna_call *c, const char *host,
+	void (*fn)(struct sterna_call *c, struct sterna_session *s, void *arg), void *arg);
+
+/** Doors: what the sender of the stanza may do at the host that it is for, and doing it. The outcome comes later; fn is
+ *  the rest of the handler. A module that waits here is not unloaded meanwhile. */
+struct sterna_outcome {
+	const char *code;                /* NULL: done. usage, forbidden, unknown, conflict, not-found, unavailable, failed */
+	const char *field, *text;        /* of a mistake; field may be NULL */
+	const struct json_t *result;     /* borrowed */
+};
+typedef enum sterna_verdict sterna_outcome_fn(struct sterna_call *c, const struct sterna_outcome *o);
+/** result: [{name, node, summary}] */
+enum sterna_verdict sterna_commands_list(struct sterna_call *c, sterna_outcome_fn *fn);
+/** result: {name, node, summary, dangerous, fields: [{name, type, label, required, choices, value}]}; type as in XEP-0004 */
+enum sterna_verdict sterna_command_describe(struct sterna_call *c, const char *node, sterna_outcome_fn *fn);
+/** args: an object, field to text or array of texts; taken. check: only look whether that would be let through. */
+enum sterna_verdict sterna_command_run(struct sterna_call *c, const char *node, struct json_t *args, bool check,
+	sterna_outcome_fn *fn);
 
 /* --- loading ---------------------------------------------------------------------------------------- */
 

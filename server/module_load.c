@@ -423,7 +423,8 @@ enum sterna_result module_load(struct server *s, const char *name)
 /* Calls under way, and those that wait for a read, hold the tables of before; or those of before other changes. */
 static bool is_in_use(const struct module_slot *slot, struct registry *old, atomic_uint *left)
 {
-	return atomic_load(left) > 0 || atomic_load(&old->refs) > 1 || atomic_load(&slot->named) > 1;
+	return atomic_load(left) > 0 || atomic_load(&old->refs) > 1 || atomic_load(&slot->named) > 1
+		|| atomic_load(&slot->doors) > 0;
 }
 
 enum sterna_result module_unload(struct server *s, const char *name, unsigned deadline_ms)

@@ -6,6 +6,7 @@
 #include "server/account.h"
 #include "server/register.h"
 #include "server/registry.h"
+#include "server/request.h"
 #include "server/session.h"
 #include "server/stream.h"
 #include "server/user_impl.h"
@@ -146,6 +147,7 @@ static enum sterna_verdict remove_account(struct sterna_call *c, struct account 
 
 	modules_event(c->worker, STERNA_ACCOUNT_DELETED, a, NULL, c);
 	user_add_removal(call_batch(c), jid_full(a->jid));
+	admin_account_gone(c->worker->server, jid_full(a->jid));
 	b = c->batch;
 	c->batch = NULL;
 	a->state = ACCOUNT_ABSENT; /* nothing more is stored for it */

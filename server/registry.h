@@ -19,6 +19,7 @@ struct module_slot {
 	struct metric_set *metrics;      /* NULL: has none */
 	bool loaded;                     /* load() has succeeded */
 	atomic_uint named;               /* registries that hold it: calls under way may have an old one */
+	atomic_uint doors;               /* its calls that wait for the main thread, and hold no registry */
 };
 
 struct sterna_mod {

@@ -21,6 +21,7 @@
 #include "server/xml.h"
 
 struct account;
+struct admin;
 struct dns;
 struct net;
 struct registry;
@@ -57,6 +58,7 @@ struct server {
 	struct metric_set *metric_set;
 	struct net *net;                         /* NULL in the simulation */
 	const struct s2s_ways *ways;             /* to other servers (dial.h); NULL: there are none */
+	struct admin *admin;                     /* who runs commands; NULL: nobody */
 	unsigned char secret[32];                /* for SCRAM answers to unknown users; same over restarts */
 	int64_t started_us;
 	_Atomic(int64_t) clock_noted_ms;         /* the time that is stored (ids.h) … */

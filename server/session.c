@@ -77,6 +77,7 @@ enum sterna_result session_bind(struct account *a, struct stream *st, const char
 
 	s->stream = st;
 	s->bound_us = loop_wall_us(w->loop);
+	a->logins++;
 	*out = s;
 	modules_event(w, STERNA_SESSION_BOUND, a, s, NULL);
 	return STERNA_OK;

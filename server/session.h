@@ -18,6 +18,7 @@ struct sterna_session {
 	struct stream *stream;           /* NULL: detached, or gone */
 	uint64_t id;                     /* in this process, for `session list` */
 	int64_t bound_us;
+	uint64_t stanzas_in;             /* since it was bound, or restored */
 	int priority;                    /* of the last available presence */
 	int64_t open_since;              /* an archive id: since then it gets what is for the bare JID; 0: not known */
 	bool available, interested;      /* interested: has asked for the roster (RFC 6121 §2.2) */

@@ -41,7 +41,7 @@ static void print_help(void)
 	puts("      --help          this, or the help of the command before it; also: help COMMAND");
 	puts("      --version\n");
 	ctl_each(print_line, NULL);
-	puts("\nCommands of loaded modules are reached as `sternactl COMMAND …`; `sternactl modules` lists them.");
+	puts("\nA running server has more, its modules' too: `sternactl commands` lists them; fields follow in their order.");
 	puts("exit codes: 0 done, 1 failed, 2 usage, 69 the server is not running, 78 configuration");
 }
 
@@ -128,7 +128,7 @@ static bool may_ask(struct ctl *c)
 	return c->config_path != NULL || access(STERNA_CONF_DIR "/sterna.yaml", R_OK) == 0;
 }
 
-/* Not one of ours: a module's, if the server runs and knows it. */
+/* Not one of ours: the server's or a module's, if it runs and knows it. */
 static enum ctl_exit unknown(struct ctl *c, const struct words *w)
 {
 	const char *words[CTL_ARGS_MAX + 1] = { NULL };
@@ -140,13 +140,6 @@ static enum ctl_exit unknown(struct ctl *c, const struct words *w)
 		ctl_each(print_line, (void *)(uintptr_t)w->word[0]);
 		return CTL_OK;
 	}
-	if (w->group) {
-		if (w->count > 1 && near != NULL)
-			return ctl_fail(CTL_USAGE, "there is no command '%s %s'; is '%s' meant?", w->word[0], w->word[1], near);
-		ctl_fail(CTL_USAGE, "'%s' wants one of these:", w->word[0]);
-		ctl_each(print_line, w->word[0]);
-		return CTL_USAGE;
-	}
 	if (!w->help && w->count <= CTL_ARGS_MAX && may_ask(c)) {
 		for (int i = 0; i < w->count; i++)
 			words[i] = w->word[i];
@@ -155,6 +148,13 @@ static enum ctl_exit unknown(struct ctl *c, const struct words *w)
 			ctl_print(c, result, NULL);
 		if (code != CTL_NO_SERVER)
 			return code;
+	}
+	if (w->group) {
+		if (w->count > 1 && near != NULL)
+			return ctl_fail(CTL_USAGE, "there is no command '%s %s'; is '%s' meant?", w->word[0], w->word[1], near);
+		ctl_fail(CTL_USAGE, "'%s' wants one of these:", w->word[0]);
+		ctl_each(print_line, w->word[0]);
+		return CTL_USAGE;
 	}
 	if (near != NULL)
 		return ctl_fail(CTL_USAGE, "there is no command '%s'; is '%s' meant?", w->word[0], near);

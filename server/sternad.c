@@ -23,6 +23,7 @@
 #include "server/modules.h"
 #include "server/net.h"
 #include "server/registry.h"
+#include "server/request.h"
 #include "server/xml.h"
 
 enum { EXIT_CONFIG = 78, EXIT_UNAVAILABLE = 69, EXIT_TEMPORARY = 75 };
@@ -283,6 +284,7 @@ static int serve(struct daemon *d)
 {
 	struct thread *threads = xalloc(d->server->worker_count * sizeof *threads);
 	struct control *control = NULL;
+	struct admin *admin = NULL;
 	struct io signals;
 	sigset_t set;
 	int fd, code = EXIT_TEMPORARY;
@@ -293,18 +295,36 @@ static int serve(struct daemon *d)
 	sigaddset(&set, SIGTERM);
 	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	io_init(&signals, d->loop, fd, on_signal, d);
-	if (start_threads(d, threads) && control_start(d, &control) == STERNA_OK && drop_privileges(d->config)) {
+	if (start_threads(d, threads) && admin_start(d, &admin) == STERNA_OK && control_start(d, &control) == STERNA_OK
+		&& drop_privileges(d->config)) {
 		daemon_say_ready(d);
 		write_pid(d->config->server.pid_file);
 		run_main(d, &signals);
 		code = 0;
 	}
+	timer_cancel(&d->end);
 	control_stop(&control);
+	admin_stop(admin);
 	stop_threads(d, threads);
+	admin_free(&admin);
 	io_clear(&signals);
 	close(fd);
 	free(threads);
 	return code;
+}
+
+/* The command restart. Who has given up root cannot open what root can: there, and wherever a supervisor watches, that
+ * one starts the program anew, told so by the exit code. */
+static int begin_anew(char **argv, bool was_privileged)
+{
+	sigset_t none;
+
+	if ((was_privileged && geteuid() != 0) || getenv("NOTIFY_SOCKET") != NULL)
+		return EXIT_TEMPORARY;
+	sigemptyset(&none);
+	pthread_sigmask(SIG_SETMASK, &none, NULL);
+	execvp(argv[0], argv);
+	return EXIT_TEMPORARY;
 }
 
 int main(int argc, char **argv)
@@ -346,9 +366,15 @@ int main(int argc, char **argv)
 		fprintf(stderr, "sternad: %s\n", wrong);
 		return EXIT_UNAVAILABLE;
 	}
+	const bool privileged = geteuid() == 0;
+
 	code = daemon_open(path, &d);
 	if (code == 0)
 		code = serve(&d);
+	const bool again = code == 0 && d.restart;
+
 	daemon_close(&d);
+	if (again)
+		code = begin_anew(argv, privileged);
 	return code;
 }

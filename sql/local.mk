@@ -18,4 +18,6 @@ dist_sql_DATA = \
 	sql/0008_s2s_queue.pg.sql \
 	sql/0008_s2s_queue.sqlite.sql \
 	sql/0009_muc.pg.sql \
-	sql/0009_muc.sqlite.sql
+	sql/0009_muc.sqlite.sql \
+	sql/0010_admin.pg.sql \
+	sql/0010_admin.sqlite.sql

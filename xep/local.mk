@@ -46,6 +46,12 @@ xep_xep0049_private_la_SOURCES = xep/xep0049_private.c
 xep_xep0049_private_la_CFLAGS = $(MODULE_CFLAGS)
 xep_xep0049_private_la_LDFLAGS = $(MODULE_LDFLAGS)
 
+module_LTLIBRARIES += xep/xep0050_commands.la
+xep_xep0050_commands_la_SOURCES = xep/xep0050_commands.c xep/disco_info.h xep/text.h
+xep_xep0050_commands_la_CFLAGS = $(MODULE_CFLAGS)
+xep_xep0050_commands_la_LDFLAGS = $(MODULE_LDFLAGS)
+xep_xep0050_commands_la_LIBADD = $(JANSSON_LIBS)
+
 module_LTLIBRARIES += xep/xep0054_vcard.la
 xep_xep0054_vcard_la_SOURCES = \
 	xep/xep0054_vcard.c \

@@ -5,7 +5,7 @@
 
 enum { MAX_ITEMS = 1000 };              /* a host's services come from the configuration; no peer adds any */
 
-/* The one node that there is: the announced capabilities (XEP-0115 §6.2). Unknown ones: §7. */
+/* The node that is ours: the announced capabilities (XEP-0115 §6.2). Unknown ones: §7. */
 static bool is_caps_node(struct sterna_call *c, const struct sterna_elem *info, const char *node)
 {
 	static const char prefix[] = STERNA_CAPS_NODE "#";
@@ -15,6 +15,14 @@ static bool is_caps_node(struct sterna_call *c, const struct sterna_elem *info, 
 		&& strcmp(node + sizeof prefix - 1, ver) == 0;
 }
 
+/* Nodes that are a module's: ad-hoc commands and their like. */
+static enum sterna_verdict of_module(struct sterna_call *c, const char *node, bool items)
+{
+	const enum sterna_verdict v = sterna_run_node(c, node, items);
+
+	return v != STERNA_NEXT ? v : sterna_reject(c, STERNA_ITEM_NOT_FOUND, NULL);
+}
+
 static enum sterna_verdict on_server_info(struct sterna_call *c)
 {
 	const char *node = elem_attr(sterna_payload(c), "node");
@@ -22,7 +30,7 @@ static enum sterna_verdict on_server_info(struct sterna_call *c)
 
 	if (node != NULL) {
 		if (!is_caps_node(c, info, node))
-			return sterna_reject(c, STERNA_ITEM_NOT_FOUND, NULL);
+			return of_module(c, node, false);
 		sterna_attr(info, "node", node);
 	}
 	return sterna_reply(c, info);
@@ -31,10 +39,10 @@ static enum sterna_verdict on_server_info(struct sterna_call *c)
 static enum sterna_verdict on_server_items(struct sterna_call *c)
 {
 	struct sterna_elem *query = sterna_elem(c, "query", NS_DISCO_ITEMS);
-	const char *domain;
+	const char *domain, *node = elem_attr(sterna_payload(c), "node");
 
-	if (elem_attr(sterna_payload(c), "node") != NULL)
-		return sterna_reject(c, STERNA_ITEM_NOT_FOUND, NULL);
+	if (node != NULL)
+		return of_module(c, node, true);
 	for (size_t i = 0; i < MAX_ITEMS && (domain = sterna_item(c, i)) != NULL; i++)
 		sterna_attr(sterna_add(query, "item", NULL), "jid", domain);
 	return sterna_reply(c, query);

@@ -9,11 +9,13 @@ EXTRA_DIST += \
 	tests/integration/s2s.py \
 	tests/integration/script.py \
 	tests/integration/scripts \
+	tests/integration/slixmpp_admin.py \
 	tests/integration/slixmpp_chat.py \
 	tests/integration/slixmpp_omemo_chat.py \
 	tests/integration/slixmpp_room.py \
 	tests/integration/sterna.py \
 	tests/integration/suite.py \
+	tests/integration/test_admin.py \
 	tests/integration/test_component.py \
 	tests/integration/test_control.py \
 	tests/integration/test_dns.py \

@@ -1,7 +1,7 @@
-/* control_s2s.c - commands about other servers: which links there are, why one fails, and a try at one. */
-#include "server/control.h"
+/* command_s2s.c - commands about other servers: which links there are, why one fails, and a try at one. */
 #include <stdlib.h>
 #include <string.h>
+#include "server/request.h"
 #include "server/s2s_impl.h"
 
 enum { LIST_MAX = 10000 };
@@ -57,7 +57,7 @@ static json_t *trail_json(const struct trail *t)
 
 /* --- list --- */
 
-static json_t *list_part(struct worker *w, struct control_part *p)
+static json_t *list_part(struct worker *w, struct request_part *p)
 {
 	json_t *list = json_array();
 	const struct map_entry *e;
@@ -74,34 +74,32 @@ static json_t *list_part(struct worker *w, struct control_part *p)
 	return list;
 }
 
-static void listed(struct control_request *r)
+static void listed(struct request *r)
 {
-	json_t *all = json_array();
-
-	for (unsigned i = 0; i < r->asked; i++)
-		json_array_extend(all, r->parts[i]);
-	control_answer(r, all);
+	request_answer(r, request_joined(r));
 }
 
-void control_s2s_list(struct control_request *r)
+static void s2s_list_command(struct request *r)
 {
-	control_gather(r, NULL, list_part, listed);
+	request_gather(r, NULL, list_part, listed);
 }
 
 /* --- one domain --- */
 
-static struct worker *owner(struct control_request *r)
+static struct worker *owner(struct request *r)
 {
 	struct jid *j = NULL;
 
-	if (jid_parse(r->arg[0], strlen(r->arg[0]), &j) != STERNA_OK || jid_local(j) != NULL || jid_resource(j) != NULL) {
+	const char *domain = request_arg(r, "domain");
+
+	if (jid_parse(domain, strlen(domain), &j) != STERNA_OK || jid_local(j) != NULL || jid_resource(j) != NULL) {
 		jid_unref(&j);
-		control_refuse(r, "failed", "'%s' is no domain", r->arg[0]);
+		request_refuse(r, "failed", "domain", "'%s' is no domain", domain);
 		return NULL;
 	}
 	if (server_host(r->daemon->server, jid_full(j)) != NULL || !s2s_is_on(r->daemon->server)) {
-		control_refuse(r, "failed", s2s_is_on(r->daemon->server) ? "'%s' is a domain of ours"
-			: "s2s.enabled is false: there are no links to other servers", r->arg[0]);
+		request_refuse(r, "failed", "domain", s2s_is_on(r->daemon->server) ? "'%s' is a domain of ours"
+			: "s2s.enabled is false: there are no links to other servers", domain);
 		jid_unref(&j);
 		return NULL;
 	}
@@ -109,13 +107,13 @@ static struct worker *owner(struct control_request *r)
 	return s2s_owner(r->daemon->server, jid_full(j));
 }
 
-static void answer_first(struct control_request *r)
+static void answer_first(struct request *r)
 {
 	struct jid *j = r->data;
 
 	r->data = NULL;
 	jid_unref(&j);
-	control_answer(r, json_incref(r->parts[0]));
+	request_answer(r, json_incref(r->parts[0]));
 }
 
 static const char *trust_name(enum config_trust t)
@@ -125,9 +123,9 @@ static const char *trust_name(enum config_trust t)
 	return names[t];
 }
 
-static json_t *explain_part(struct worker *w, struct control_part *p)
+static json_t *explain_part(struct worker *w, struct request_part *p)
 {
-	const char *domain = jid_full(control_part_request(p)->data);
+	const char *domain = jid_full(request_of(p)->data);
 	json_t *links = json_array(), *streams = json_array();
 	const struct map_entry *e;
 
@@ -154,17 +152,17 @@ static json_t *explain_part(struct worker *w, struct control_part *p)
 		"links", links, "incoming", streams);
 }
 
-void control_s2s_explain(struct control_request *r)
+static void s2s_explain_command(struct request *r)
 {
 	struct worker *w = owner(r);
 
 	if (w != NULL)
-		control_gather(r, w, explain_part, answer_first);
+		request_gather(r, w, explain_part, answer_first);
 }
 
-static json_t *reset_part(struct worker *w, struct control_part *p)
+static json_t *reset_part(struct worker *w, struct request_part *p)
 {
-	const char *domain = jid_full(control_part_request(p)->data);
+	const char *domain = jid_full(request_of(p)->data);
 	const struct map_entry *e;
 	json_int_t streams = 0;
 
@@ -182,12 +180,12 @@ static json_t *reset_part(struct worker *w, struct control_part *p)
 	return json_pack("{s:I}", "closed", streams);
 }
 
-void control_s2s_reset(struct control_request *r)
+static void s2s_reset_command(struct request *r)
 {
 	struct worker *w = owner(r);
 
 	if (w != NULL)
-		control_gather(r, w, reset_part, answer_first);
+		request_gather(r, w, reset_part, answer_first);
 }
 
 /* --- a try --- */
@@ -199,16 +197,17 @@ static void tested(void *arg, const struct s2s_attempt *a, bool ok)
 	json_object_set_new(o, "ok", json_boolean(ok));
 	json_object_set_new(o, "domain", json_string(jid_full(a->link->remote)));
 	json_object_set_new(o, "host", json_string(jid_full(a->link->host->jid)));
-	control_part_done(arg, o);
+	request_part_done(arg, o);
 }
 
-static json_t *test_part(struct worker *w, struct control_part *p)
+static json_t *test_part(struct worker *w, struct request_part *p)
 {
-	const struct control_request *r = control_part_request(p);
+	const struct request *r = request_of(p);
+	const char *host = request_arg(r, "host");
 	struct host *h = NULL;
 
 	for (size_t i = 0; h == NULL && i < w->server->host_count; i++)
-		if (r->arg_count > 1 ? strcmp(jid_full(w->server->host_list[i]->jid), r->arg[1]) == 0
+		if (host != NULL ? strcmp(jid_full(w->server->host_list[i]->jid), host) == 0
 				     : w->server->host_list[i]->kind == HOST_USERS)
 			h = w->server->host_list[i];
 	if (h == NULL)
@@ -219,12 +218,12 @@ static json_t *test_part(struct worker *w, struct control_part *p)
 
 	if (l == NULL || l->test != NULL || w->stopping)
 		return json_pack("{s:s}", "error", l == NULL ? "there are too many links" : "another test is under way");
-	control_part_wait(p);
+	request_part_wait(p);
 	s2s_attempt_test(l, tested, p);
 	return NULL;
 }
 
-static void test_done(struct control_request *r)
+static void test_done(struct request *r)
 {
 	struct jid *j = r->data;
 	const char *error = json_string_value(json_object_get(r->parts[0], "error"));
@@ -232,15 +231,36 @@ static void test_done(struct control_request *r)
 	r->data = NULL;
 	jid_unref(&j);
 	if (error != NULL)
-		control_refuse(r, "failed", "%s", error);
+		request_refuse(r, "failed", NULL, "%s", error);
 	else
-		control_answer(r, json_incref(r->parts[0]));
+		request_answer(r, json_incref(r->parts[0]));
 }
 
-void control_s2s_test(struct control_request *r)
+static void s2s_test_command(struct request *r)
 {
 	struct worker *w = owner(r);
 
 	if (w != NULL)
-		control_gather(r, w, test_part, test_done);
+		request_gather(r, w, test_part, test_done);
 }
+
+static const struct sterna_field none[] = { { 0 } };
+static const struct sterna_field domain_fields[] = {
+	{ "domain", STERNA_FIELD_JID, true, "domain of the other server", NULL }, { 0 } };
+static const struct sterna_field test_fields[] = {
+	{ "domain", STERNA_FIELD_JID, true, "domain of the other server", NULL },
+	{ "host", STERNA_FIELD_TEXT, false, "the domain of ours to try from", NULL }, { 0 } };
+
+enum { MAY = STERNA_ADMIN | STERNA_OPERATOR, SERVER = STERNA_COMMAND_SERVER };
+
+#define COMMAND(name_, flags_, fields_, summary_, fn_) \
+	{ .c = { .name = name_, .roles = MAY, .flags = flags_, .fields = fields_, .summary = summary_ }, .fn = fn_ }
+
+const struct command s2s_commands[] = {
+	COMMAND("s2s explain", SERVER | STERNA_COMMAND_READ, domain_fields, "one other server, and how the last attempt went",
+		s2s_explain_command),
+	COMMAND("s2s list", SERVER | STERNA_COMMAND_READ, none, "links to other servers", s2s_list_command),
+	COMMAND("s2s reset", SERVER, domain_fields, "close the streams to another server, and try anew", s2s_reset_command),
+	COMMAND("s2s test", SERVER, test_fields, "try to connect to another server, step by step", s2s_test_command),
+	{ .fn = NULL }
+};
