@@ -26,3 +26,16 @@ modules_announce_la_SOURCES = modules/announce.c
 modules_announce_la_CFLAGS = $(MODULE_CFLAGS)
 modules_announce_la_LDFLAGS = $(MODULE_LDFLAGS)
 modules_announce_la_LIBADD = $(JANSSON_LIBS)
+
+module_LTLIBRARIES += modules/audit.la
+modules_audit_la_SOURCES = \
+	modules/audit.c \
+	modules/audit.h \
+	modules/audit_chain.c \
+	modules/audit_chain.h \
+	modules/audit_event.c \
+	modules/audit_kafka.c \
+	modules/audit_relay.c
+modules_audit_la_CFLAGS = $(MODULE_CFLAGS) $(RDKAFKA_CFLAGS)
+modules_audit_la_LDFLAGS = $(MODULE_LDFLAGS)
+modules_audit_la_LIBADD = $(RDKAFKA_LIBS) $(OPENSSL_LIBS) $(JANSSON_LIBS)

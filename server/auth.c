@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "server/account.h"
+#include "server/audit.h"
 #include "server/base64.h"
 #include "server/net.h"
 
@@ -135,6 +136,32 @@ void auth_features(struct stream *s, struct arena *a, struct sterna_elem *featur
 
 /* --- the end of an exchange --- */
 
+/* subject: whose name was given, be there such an account or not; none was given: the host. */
+static void note_failure(struct stream *s, const char *condition, const char *reason)
+{
+	const struct sasl *sasl = s->auth != NULL ? s->auth->sasl : NULL;
+	const char *name = s->tried != NULL ? s->tried : sasl != NULL ? sasl_username(sasl) : NULL;
+	const struct sterna_datum data[] = { STERNA_DATUM("condition", condition), STERNA_DATUM("reason", reason),
+		STERNA_PERSONAL("address", s->transport->peer), { 0 } };
+	struct jid *j = NULL;
+
+	if (s->jid != NULL)
+		j = jid_ref(s->jid);
+	else if (name != NULL && jid_make(name, jid_full(s->host->jid), NULL, &j) != STERNA_OK)
+		j = NULL;
+	audit_note(s->worker, s->host, "sterna.login.failed.v1", j != NULL ? jid_bare(j) : NULL, data);
+	jid_unref(&j);
+}
+
+static void note_login(struct stream *s)
+{
+	const struct sterna_datum data[] = { STERNA_DATUM("mechanism", s->authenticated_by),
+		STERNA_PERSONAL("address", s->transport->peer), STERNA_DATUM("tls", s->transport->ops->tls_version(s->transport)),
+		STERNA_DATUM("client", s->client), { 0 } };
+
+	audit_note(s->worker, s->host, "sterna.login.accepted.v1", jid_bare(s->jid), data);
+}
+
 void auth_failed(struct stream *s, const struct auth_profile *p, const char *condition, const char *reason)
 {
 	const struct config_limits *l = &s->worker->server->config->limits;
@@ -142,6 +169,7 @@ void auth_failed(struct stream *s, const struct auth_profile *p, const char *con
 	log_notice("auth", "login failed", "condition", condition, "reason", reason, "peer", s->transport->peer,
 		"host", jid_full(s->host->jid), "stream_id", s->id);
 	metric_add(s->worker->server->metric_set, s->worker->index, METRIC_LOGIN_FAILURES, 0, 1);
+	note_failure(s, condition, reason);
 	jid_unref(&s->jid); /* proven, but not let in: the next try may be someone else's */
 	p->failure(s, condition);
 	if (++s->tries >= l->auth_tries) /* RFC 6120 §6.4.5 */
@@ -157,8 +185,11 @@ static void fail(struct stream *s, const char *condition, const char *reason)
 	gate_leave(&s->auth->ticket->pass);
 	if (sasl != NULL && sasl_username(sasl) != NULL && strcmp(condition, "not-authorized") == 0)
 		net_login_failed(s, sasl_username(sasl));
+	s->tried = sasl != NULL && sasl_username(sasl) != NULL ? xstrdup(sasl_username(sasl)) : NULL;
 	auth_free(&s->auth);
 	auth_failed(s, p, condition, reason);
+	free(s->tried);
+	s->tried = NULL;
 }
 
 /* On the owner: the account is known. */
@@ -187,6 +218,7 @@ static void account_ready(struct sterna_call *c)
 			log_info("auth", "logged in", "jid", jid_full(s->jid), "mechanism", s->authenticated_by, "peer",
 				s->transport->peer, "tls", s->transport->ops->tls_version(s->transport), "stream_id", s->id);
 			stream_hold_account(s, acc);
+			note_login(s);
 			s->auth = NULL; /* so that the profile may begin what it likes */
 			a->profile->success(s, acc, a->has_output ? a->output : NULL, a->output_len);
 			auth_free(&a);

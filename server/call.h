@@ -69,6 +69,8 @@ struct sterna_call {
 	struct jid *send_to;                 /* TO_SESSION: in place of the stanza's own 'to' */
 	int plan;                            /* of a message: enum deliver_plan */
 	void (*checked)(struct sterna_call *c, bool repeated);     /* origin_check()'s, while it waits */
+	enum sterna_condition refused;       /* what it was refused with; 0: it was not */
+	const char *refused_by;              /* which module did */
 	void *command;                       /* a command's run (request_run.c), which ended() brings home */
 	void (*ended)(struct sterna_call *c, enum sterna_result rc); /* once its batch is committed, or not */
 	bool left;                           /* the stanza has gone on to its recipient's owner */

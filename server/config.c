@@ -188,10 +188,10 @@ static const struct sterna_option component_options[] = {
 	{ 0 }
 };
 
-#define D struct config_admin
+#define Q struct config_admin
 static const struct sterna_option admin_options[] = {
-	STERNA_OPT(D, role, STERNA_REQUIRED, "owner|admin|operator|auditor|support", "what they may do: docs/administration.md"),
-	STERNA_OPT(D, hosts, NULL, NULL, "on these of our domains; default: on all"),
+	STERNA_OPT(Q, role, STERNA_REQUIRED, "owner|admin|operator|auditor|support", "what they may do: docs/administration.md"),
+	STERNA_OPT(Q, hosts, NULL, NULL, "on these of our domains; default: on all"),
 	{ 0 }
 };
 

@@ -44,7 +44,7 @@ struct ctl_command {
 };
 
 extern const struct ctl_command ctl_user_commands[], ctl_config_commands[], ctl_server_commands[], ctl_pie_commands[],
-	ctl_report_commands[], ctl_s2s_commands[];
+	ctl_report_commands[], ctl_s2s_commands[], ctl_audit_commands[];
 /** All of them. fn returns true to stop. */
 const struct ctl_command *ctl_each(bool (*fn)(void *arg, const struct ctl_command *k), void *arg);
 

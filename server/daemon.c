@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "server/memory.h"
+#include "server/audit.h"
 #include "server/modules.h"
 #include "server/net.h"
 #include "server/registry.h"
@@ -314,5 +315,7 @@ enum sterna_result daemon_reload(struct daemon *d, struct buf *said)
 		log_error("reload", "not all modules could be changed");
 	buf_puts(said, c.count > 0 ? "; certificates read anew" : "nothing changed; certificates read anew");
 	log_notice("reload", "applied", "what", buf_str(said));
+	audit_post(d->server, NULL, "sterna.config.reloaded.v1", NULL, (const struct sterna_datum[]){
+		STERNA_DATUM("outcome", "done"), STERNA_DATUM("applied", buf_str(said)), { 0 } });
 	return STERNA_OK;
 }

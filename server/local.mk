@@ -4,6 +4,7 @@ server_libsterna_la_SOURCES = \
 	server/account.c server/account.h \
 	server/ack.c server/ack.h \
 	server/archive.c server/archive.h \
+	server/audit.c server/audit.h \
 	server/auth.c server/auth.h \
 	server/base64.c server/base64.h \
 	server/bind2.c server/bind2.h \
@@ -142,7 +143,9 @@ EXTRA_DIST += server/module.sym
 # The tool is its table of commands; it links the whole core, so that modules can be asked for their options.
 bin_PROGRAMS += server/sternactl
 server_sternactl_SOURCES = \
+	modules/audit_chain.c modules/audit_chain.h \
 	server/ctl.c server/ctl.h \
+	server/ctl_audit.c \
 	server/ctl_client.c \
 	server/ctl_config.c \
 	server/ctl_pie.c \
@@ -151,7 +154,7 @@ server_sternactl_SOURCES = \
 	server/ctl_server.c \
 	server/ctl_user.c \
 	server/sternactl.c
-server_sternactl_LDADD = server/libsterna.la
+server_sternactl_LDADD = server/libsterna.la $(JANSSON_LIBS) $(OPENSSL_LIBS)
 server_sternactl_DEPENDENCIES = server/libsterna.la server/module.sym
 server_sternactl_LDFLAGS = $(AM_LDFLAGS) -Wl,--dynamic-list=$(srcdir)/server/module.sym \
 	-Wl,--whole-archive,server/.libs/libsterna.a,--no-whole-archive

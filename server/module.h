@@ -196,6 +196,23 @@ struct sterna_route {
 	void (*fn)(struct sterna_mod *m, struct sterna_http_request *r);
 };
 
+/** What an auditor wants to know, and its details; borrowed. Values are left out where text is NULL. */
+enum sterna_datum_kind { STERNA_DATUM_PUBLIC, STERNA_DATUM_NUMBER, STERNA_DATUM_PERSONAL, STERNA_DATUM_CONTENT };
+struct sterna_datum {
+	const char *name, *text;
+	int64_t number;                      /* STERNA_DATUM_NUMBER */
+	enum sterna_datum_kind kind;
+};
+#define STERNA_DATUM(name_, text_) ((struct sterna_datum){ .name = (name_), .text = (text_) })
+#define STERNA_PERSONAL(name_, text_) ((struct sterna_datum){ .name = (name_), .text = (text_), .kind = STERNA_DATUM_PERSONAL })
+#define STERNA_NUMBER(name_, n_) ((struct sterna_datum){ .name = (name_), .number = (n_), .kind = STERNA_DATUM_NUMBER })
+struct sterna_audit_event {
+	const char *type;                    /* "sterna.roster.changed.v1": sterna, what, the version of its schema */
+	const char *subject;                 /* the account (bare), room or host: order holds for it; NULL: the host */
+	const char *host;
+	const struct sterna_datum *data;     /* ended by one without a name; or NULL */
+};
+
 struct sterna_module {
 	uint32_t abi;                        /* STERNA_ABI; the loader refuses any other */
 	const char *name, *spec, *summary;   /* "time", "XEP-0202 2.0", "Entity Time" */
@@ -206,6 +223,8 @@ struct sterna_module {
 	const struct sterna_node *nodes;
 	const struct sterna_iq *iq;
 	const struct sterna_hook *hooks;
+	/** Hears of each sterna_audit(); what it writes commits with the batch of c. */
+	void (*audit)(struct sterna_call *c, const struct sterna_audit_event *e);
 	sterna_fn *service;                  /* all else to a service host of ours: messages, presence, answers, IQs to
 	                                      * a resource. What is for one bare JID comes one by one: while a
 	                                      * handler waits for a read, the next waits for it */
@@ -357,6 +376,17 @@ void sterna_send_raw(struct sterna_call *c, struct sterna_session *s, struct ste
  *  b const void * and size_t. Acks and results wait for the commit. */
 void sterna_write(struct sterna_call *c, const struct db_stmt *stmt, ...);
 
+/** For the audit: something has happened, that commits with this call's batch. Costs next to nothing when no module
+ *  listens. A new type brings its schema, docs/audit/WHAT.vN.schema.json. data may be NULL. */
+void sterna_audit(struct sterna_call *c, const char *type, const char *subject, const struct sterna_datum *data);
+/** OBSERVE: the condition that the stanza was refused with, and by which module (NULL: the core); NULL: it was not. */
+const char *sterna_refused(struct sterna_call *c);
+const char *sterna_refused_by(struct sterna_call *c);
+/** The stanza as the archive has it. */
+const char *sterna_stanza_text(struct sterna_call *c, size_t *len);
+/** Unique in the database, growing on this worker, with the time in its upper bits (milliseconds << 20). */
+int64_t sterna_unique_id(struct sterna_call *c);
+
 struct sterna_rows {
 	size_t count, columns;
 	const char *const *text;     /* text[row * columns + column]; NULL for SQL NULL; integers as digits */
@@ -427,6 +457,15 @@ enum sterna_verdict sterna_command_run(struct sterna_call *c, const char *node, 
 const void *sterna_mod_config(struct sterna_mod *m);
 void *sterna_mod_data(struct sterna_mod *m);
 void sterna_mod_set_data(struct sterna_mod *m, void *data);  /**< what load() made; unload() frees it */
+/** For a thread that the module runs itself (from load() to unload()): a client of the database whose calls block, up to
+ *  a minute while it is away. One thread at a time. open: NULL: the system gives no loop; write: one statement, committed. */
+struct sterna_storage;
+struct sterna_storage *sterna_storage_open(struct sterna_mod *m);
+enum sterna_result sterna_storage_read(struct sterna_storage *s, const struct db_stmt *stmt, const struct db_value *values,
+	void (*fn)(void *arg, const struct db_rows *rows), void *arg) STERNA_CHECKED;
+enum sterna_result sterna_storage_write(struct sterna_storage *s, const struct db_stmt *stmt, const struct db_value *values)
+	STERNA_CHECKED;
+void sterna_storage_close(struct sterna_storage **s);
 /** Interfaces of large modules: a versioned struct of functions. */
 void sterna_provide(struct sterna_mod *m, const char *name, unsigned version, const void *functions);
 const void *sterna_use(struct sterna_mod *m, const char *name, unsigned version);

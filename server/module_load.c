@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 #include "server/account.h"
+#include "server/audit.h"
 #include "server/module_load.h"
 #include "server/registry.h"
 #include "server/session.h"
@@ -226,6 +227,8 @@ static enum sterna_result add(struct server *s, const struct sterna_module *m, v
 	slot = NULL;
 	rc = STERNA_OK;
 	log_info("module", "loaded", "module", m->name, "spec", m->spec);
+	audit_post(s, NULL, "sterna.module.loaded.v1", NULL, (const struct sterna_datum[]){ STERNA_DATUM("module", m->name),
+		{ 0 } });
 out:
 	free(all);
 	if (slot != NULL)
@@ -477,6 +480,8 @@ enum sterna_result module_unload(struct server *s, const char *name, unsigned de
 	registry_unref(&old);
 	/* the name may be the descriptor's, which goes */
 	log_info("module", "unloaded", "module", name);
+	audit_post(s, NULL, "sterna.module.unloaded.v1", NULL, (const struct sterna_datum[]){ STERNA_DATUM("module", name),
+		{ 0 } });
 	slot_free(slot, s);
 	return STERNA_OK;
 }

@@ -3,6 +3,7 @@
 #include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>
+#include "server/audit.h"
 #include "server/net.h"
 #include "server/user_impl.h"
 
@@ -114,12 +115,22 @@ static void end(struct registration *r, enum sterna_condition condition, const c
 		stream_release(s, HOLD_WORK);
 }
 
+static void note_made(const struct registration *r)
+{
+	const struct stream *s = r->stream;
+	const struct sterna_datum data[] = { STERNA_PERSONAL("address", s != NULL ? s->transport->peer : NULL), { 0 } };
+
+	if (s != NULL)
+		audit_note(s->worker, s->host, "sterna.account.created.v1", jid_full(r->jid), data);
+}
+
 static void on_made(void *arg, enum sterna_result rc, const struct db_rows *rows)
 {
 	struct registration *r = arg;
 
 	(void)rows;
 	if (rc == STERNA_OK) {
+		note_made(r);
 		log_notice("register", "account made", "jid", jid_full(r->jid), "peer",
 			r->stream != NULL ? r->stream->transport->peer : NULL);
 		end(r, 0, NULL);

@@ -27,6 +27,7 @@ void registry_unref(struct registry **r)
 	free(was->iqs);
 	free(was->elements);
 	free(was->lives);
+	free(was->auditors);
 	free(was);
 }
 
@@ -129,6 +130,10 @@ static void build_rows(struct registry *r)
 		for (const struct sterna_lifecycle *l = s->m->on; l != NULL && l->fn != NULL; l++) {
 			r->lives = grow(r->lives, r->life_count, sizeof *r->lives);
 			r->lives[r->life_count++] = (struct life_row){ s, l };
+		}
+		if (s->m->audit != NULL) {
+			r->auditors = grow(r->auditors, r->auditor_count, sizeof *r->auditors);
+			r->auditors[r->auditor_count++] = s;
 		}
 		if (s->index >= r->slot_count)
 			r->slot_count = s->index + 1;

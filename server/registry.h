@@ -64,6 +64,8 @@ struct registry {
 	size_t iq_count;
 	struct element_row *elements;
 	size_t element_count;
+	const struct module_slot **auditors;
+	size_t auditor_count;
 	struct life_row *lives;
 	size_t life_count;
 };

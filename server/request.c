@@ -62,6 +62,7 @@ static void request_free(struct request *r)
 	free(r->data);
 	secrets_clear(r->args);
 	json_decref(r->args);
+	json_decref(r->shown);
 	json_decref(r->found);
 	free(r->name);
 	free(r->who);
@@ -74,7 +75,7 @@ static void request_free(struct request *r)
 static void finish(struct request *r, const struct sterna_outcome *o)
 {
 	if (r->kind == REQUEST_RUN || (o->code != NULL && strcmp(o->code, "forbidden") == 0))
-		request_log(r, o);
+		request_record(r, o);
 	r->done(r->arg, o);
 	request_free(r);
 }
@@ -355,6 +356,7 @@ static struct request *request_new(struct admin *a, const struct ask *ask)
 	r->door = ask->door;
 	r->host = ask->host != NULL ? xstrdup(ask->host) : NULL;
 	r->is_local = ask->is_local;
+	r->shown = json_object();
 	r->args = ask->args != NULL ? ask->args : json_object();
 	r->done = ask->done;
 	r->arg = ask->arg;

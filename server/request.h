@@ -63,6 +63,7 @@ struct request {
 	int64_t asked_us;
 	bool is_local;                       /* the system's user may do everything */
 	json_t *args;                        /* checked: field to text, or to an array of texts */
+	json_t *shown;                       /* of them, what is no secret: for the audit */
 	unsigned flags;
 	/* while workers are asked */
 	json_t **parts;

@@ -2,6 +2,7 @@
 #include "server/request_check.h"
 #include <stdlib.h>
 #include <string.h>
+#include "server/audit.h"
 #include "server/registry.h"
 
 enum { VALUES_MAX = 1000 };
@@ -305,6 +306,9 @@ static bool check_fields(struct request *r, const struct sterna_command *c)
 		(void)check_field(r, c, f, checked);
 	json_decref(r->args);
 	r->args = checked;
+	for (const struct sterna_field *f = c->fields; f != NULL && f->name != NULL; f++)
+		if (f->type != STERNA_FIELD_SECRET && json_object_get(checked, f->name) != NULL)
+			json_object_set(r->shown, f->name, json_object_get(checked, f->name));
 	return r->code[0] == '\0';
 }
 
@@ -438,10 +442,22 @@ void request_list(struct request *r)
 	request_answer(r, l.list);
 }
 
-void request_log(const struct request *r, const struct sterna_outcome *o)
+static void record(const struct request *r, const struct sterna_outcome *o)
+{
+	char *args = json_object_size(r->shown) > 0 ? json_dumps(r->shown, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
+	const struct sterna_datum data[] = { STERNA_DATUM("command", r->name), STERNA_DATUM("door", r->door),
+		STERNA_DATUM("host", r->host), STERNA_DATUM("outcome", o->code != NULL ? o->code : "done"),
+		STERNA_DATUM("field", o->field), STERNA_DATUM("text", o->text), STERNA_PERSONAL("args", args), { 0 } };
+
+	audit_post(r->daemon->server, r->host, "sterna.admin.command.v1", r->who, data);
+	free(args);
+}
+
+void request_record(const struct request *r, const struct sterna_outcome *o)
 {
 	const bool quiet = o->code == NULL && (r->flags & STERNA_COMMAND_READ) != 0;
 
 	log_at(quiet ? LOG_LEVEL_DEBUG : LOG_LEVEL_NOTICE, "admin", o->code != NULL ? "command refused" : "command", "command",
 		r->name, "who", r->who, "door", r->door, "host", r->host, "code", o->code, "field", o->field);
+	record(r, o);
 }

@@ -12,7 +12,7 @@ bool request_check(struct request *r, const struct sterna_command *c);
 /** Ends it: what its form shows; or all commands that r->who may use at r->host. */
 void request_describe(struct request *r, const struct found_command *f);
 void request_list(struct request *r);
-/** One line of the log for each command, with its outcome. */
-void request_log(const struct request *r, const struct sterna_outcome *o);
+/** Each command with its outcome: a line of the log, and an event of the audit. */
+void request_record(const struct request *r, const struct sterna_outcome *o);
 
 #endif

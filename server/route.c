@@ -48,12 +48,15 @@ static void not_taken(struct sterna_call *c)
 
 void route_refuse(struct sterna_call *c, enum sterna_condition condition, const char *text)
 {
+	c->refused = condition;
 	not_taken(c);
 	route_error(c->worker, c->stanza, condition, text);
 }
 
 static void reject(struct sterna_call *c)
 {
+	c->refused = c->error.condition;
+	c->refused_by = c->module != NULL ? c->module->m->name : NULL;
 	not_taken(c);
 	struct stanza *e = stanza_error(c->stanza, c->error.condition, c->error.text, c->error.app, c->error.payload);
 

@@ -8,6 +8,7 @@
 static const struct ctl_command *const tables[] = {
 	ctl_user_commands, ctl_server_commands, ctl_s2s_commands, ctl_config_commands, ctl_pie_commands,
 	ctl_report_commands,
+	ctl_audit_commands,
 };
 
 const struct ctl_command *ctl_each(bool (*fn)(void *arg, const struct ctl_command *k), void *arg)

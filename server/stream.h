@@ -72,6 +72,7 @@ struct stream {
 	struct s2s *s2s;             /* another server's (s2s_impl.h) */
 	char *authenticated_by;      /* the mechanism, for lists */
 	char *agent_id;              /* of SASL2's user-agent, a UUID; secret (XEP-0386 §3.2.1); NULL */
+	char *tried;                 /* as whom a login was tried, while its failure is told; NULL */
 	char *client;                /* its software and device, for lists; NULL */
 	struct timer deadline;       /* of the state: TLS, authentication, bind */
 	struct timer thaw;           /* reading goes on: a rate was passed */

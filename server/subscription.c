@@ -34,6 +34,16 @@ static void push(struct sterna_call *c, struct account *a, const struct roster_i
 	}
 }
 
+static void audit_change(struct sterna_call *c, const struct account *a, const struct roster_item *i)
+{
+	static const char *const words[] = { "none", "to", "from", "both" };
+	const struct sterna_datum data[] = { STERNA_PERSONAL("contact", i->jid),
+		STERNA_DATUM("subscription", i->removed ? "remove" : words[i->subscription & 3]),
+		STERNA_DATUM("ask", i->ask ? "subscribe" : NULL), { 0 } };
+
+	sterna_audit(c, "sterna.roster.changed.v1", jid_bare(a->jid), data);
+}
+
 void roster_changed(struct sterna_call *c, struct account *a, struct roster_item *i)
 {
 	i->version = worker_next_id(c->worker);
@@ -43,6 +53,7 @@ void roster_changed(struct sterna_call *c, struct account *a, struct roster_item
 		roster_store(call_batch(c), jid_bare(a->jid), i);
 	if (i->in_roster || i->removed)
 		push(c, a, i);
+	audit_change(c, a, i);
 }
 
 static void item_changed(struct sterna_call *c, struct account *a, struct roster_item *i)

@@ -20,4 +20,6 @@ dist_sql_DATA = \
 	sql/0009_muc.pg.sql \
 	sql/0009_muc.sqlite.sql \
 	sql/0010_admin.pg.sql \
-	sql/0010_admin.sqlite.sql
+	sql/0010_admin.sqlite.sql \
+	sql/0011_audit.pg.sql \
+	sql/0011_audit.sqlite.sql

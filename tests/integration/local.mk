@@ -15,7 +15,10 @@ EXTRA_DIST += \
 	tests/integration/slixmpp_room.py \
 	tests/integration/sterna.py \
 	tests/integration/suite.py \
+	tests/integration/kafka_consumer.py \
 	tests/integration/test_admin.py \
+	tests/integration/test_audit.py \
+	tests/integration/test_audit_kafka.py \
 	tests/integration/test_component.py \
 	tests/integration/test_control.py \
 	tests/integration/test_dns.py \

@@ -13,6 +13,7 @@ ROLES = ('owner', 'admin', 'operator', 'auditor', 'support')
 # Every command there is, and who may use it besides owners. A new command has to be put in here.
 A, O, U, S = 'admin', 'operator', 'auditor', 'support'
 MAY = {
+    'audit status': {A, O, U},
     'announce': {A}, 'blacklist add-in': {A}, 'blacklist add-out': {A}, 'blacklist edit': {A}, 'commands': {A, O, U, S},
     'count active': {A, O, S}, 'count disabled': {A, O, S}, 'count idle': {A, O, S}, 'count online': {A, O, S},
     'count registered': {A, O, S}, 'hooks': {A, O}, 'list active': {A, O, S}, 'list disabled': {A, O, S},
@@ -28,7 +29,7 @@ MAY = {
 # Those that concern the whole server.
 SERVER = {'hooks', 'log level', 'modules', 'modules load', 'modules reload', 'modules unload', 'reload', 'restart', 'shutdown',
           'stats', 'status',
-          's2s explain', 's2s list', 's2s reset', 's2s test'}
+          's2s explain', 's2s list', 's2s reset', 's2s test', 'audit status'}
 
 
 def online(t, server, user):
