@@ -266,7 +266,7 @@ char *audit_sign(const struct audit_key *k, int64_t seq, const unsigned char has
 	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
 	char *out = NULL;
 
-	if (ctx != NULL && EVP_DigestSignInit(ctx, NULL, EVP_sha256(), k->engine, k->pkey) == 1
+	if (ctx != NULL && EVP_DigestSignInit(ctx, NULL, EVP_sha256(), NULL, k->pkey) == 1
 		&& EVP_DigestSign(ctx, signature, &size, (const unsigned char *)text, len) == 1)
 		out = audit_base64(signature, size);
 	EVP_MD_CTX_free(ctx);
