@@ -426,6 +426,8 @@ void sterna_write(struct sterna_call *c, const struct db_stmt *stmt, ...)
 
 	if (c->account != NULL && c->account->anonymous)
 		return; /* nothing of it is stored */
+	if (c->worker->db == NULL)
+		return; /* the server has ended; sessions stay in storage as they are */
 	va_start(ap, stmt);
 	db_batch_add(call_batch(c), stmt, values(c, stmt, ap));
 	va_end(ap);
