@@ -139,6 +139,7 @@ int run_chat(struct bench *b);
 int run_rate(struct bench *b);
 int run_archive_read(struct bench *b);
 int run_presence(struct bench *b);
+int run_room(struct bench *b);
 int run_pep(struct bench *b);
 int run_subscribe(struct bench *b);
 

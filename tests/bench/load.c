@@ -25,6 +25,7 @@ static const struct scenario {
 	{ "archive-read", run_archive_read, "pages of --page messages; --fill messages a session before" },
 	{ "presence", run_presence, "groups of one whose presence goes to --contacts others" },
 	{ "pep", run_pep, "groups of one whose node's items go to --contacts others" },
+	{ "room", run_room, "rooms of --contacts and one more: all enter, then the first speaks to all" },
 	{ "subscribe", run_subscribe, "subscribe and approve, --rounds for each session" },
 	{ "reconnect", run_reconnect, "all go and return at once, with --restart after that" },
 };

@@ -21,6 +21,7 @@ tests_bench_load_SOURCES = \
 	tests/bench/run_chat.c \
 	tests/bench/run_login.c \
 	tests/bench/run_presence.c \
+	tests/bench/run_room.c \
 	tests/bench/scan.c \
 	tests/bench/scan.h \
 	tests/bench/scram.c \
