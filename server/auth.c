@@ -101,10 +101,10 @@ unsigned auth_offer(struct stream *s)
 	const struct config_auth *c = &s->worker->server->config->auth;
 	const bool anonymous = s->host->config->anonymous;
 	const struct sasl_state st = {
-		.secure = s->transport->secure,
+		.secure = s->transport->secure || s->web,
 		.bindings = sasl_bindings(binding, s),
 		.hashes = 1u << SCRAM_SHA1 | 1u << SCRAM_SHA256 | 1u << SCRAM_SHA512,
-		.plain = c->plain,
+		.plain = c->plain && (s->transport->secure || s->covered),
 		.client_certificate = peer_addr(s, 0) != NULL,
 		.anonymous = anonymous,
 	};

@@ -73,10 +73,10 @@ void c2s_features(struct stream *s)
 	if ((s->state & (STREAM_AUTHED | STREAM_BOUND)) != 0)
 		add_modules(s, a, f);
 	/* The prefix that everybody writes, and some clients insist on. */
+	buf_puts(&text, s->framing != NULL ? "<stream:features xmlns:stream='http://etherx.jabber.org/streams'>" : "<stream:features>");
 	elem_write_inner(&text, f);
-	stream_write(s, "<stream:features>", 17);
+	buf_lit(&text, "</stream:features>");
 	stream_write(s, buf_data(&text), buf_len(&text));
-	stream_write(s, "</stream:features>", 18);
 	buf_release(&text);
 	arena_free(&a);
 }
@@ -134,7 +134,7 @@ static void opened(struct stream *s, const struct sterna_elem *root)
 	}
 	stream_header(s, jid_full(s->host->jid));
 	if (s->state == STREAM_NEW)
-		stream_enter(s, s->transport->secure ? STREAM_SECURE : STREAM_OPEN);
+		stream_enter(s, s->transport->secure || s->web ? STREAM_SECURE : STREAM_OPEN);
 	else if (s->state == STREAM_OPEN)
 		stream_enter(s, STREAM_SECURE);
 	c2s_features(s);
@@ -349,13 +349,12 @@ static void on_a(struct stream *s, struct arena **a, struct sterna_elem *e)
 	if (s->session->sm == NULL)
 		return;
 	if (!c2s_number(elem_attr(e, "h"), &h) || !sm_on_ack(s->session, h)) {
-		struct buf *out = &s->transport->out;
+		char text[128];
 
 		/* §5: the error says what was claimed and what was sent. */
-		buf_addf(out, "<stream:error><undefined-condition xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>"
-			"<handled-count-too-high xmlns='" NS_SM "' h='%u' send-count='%u'/></stream:error>",
+		snprintf(text, sizeof text, "<handled-count-too-high xmlns='" NS_SM "' h='%u' send-count='%u'/>",
 			c2s_number(elem_attr(e, "h"), &h) ? h : 0, sm_sent(s->session));
-		stream_close(s);
+		stream_error_with(s, "undefined-condition", NULL, text);
 	}
 }
 

@@ -235,31 +235,41 @@ void stanza_share(struct stanza *s)
 	make_inner(s);
 }
 
+static void write_tree(struct buf *out, const struct stanza *s, const char *to, const char *around)
+{
+	struct arena *a = to != NULL ? arena_new(1024) : NULL;
+	struct sterna_elem *e = to != NULL ? elem_copy(a, s->elem) : s->elem;
+
+	if (to != NULL)
+		elem_set_attr(a, e, "to", to);
+	elem_write(out, e, around);
+	arena_free(&a);
+}
+
 void stanza_write(struct buf *out, struct stanza *s, const char *to)
 {
 	if (!is_plain(s->elem)) {
-		struct arena *a = arena_new(1024);
-		struct sterna_elem *copy = elem_copy(a, s->elem);
-
-		if (to != NULL)
-			elem_set_attr(a, copy, "to", to);
-		elem_write(out, copy, NS_CLIENT);
-		arena_free(&a);
+		write_tree(out, s, to, NS_CLIENT);
 		return;
 	}
 	write_header(out, s, to);
 	write_rest(out, s);
 }
 
-void stanza_write_stored(struct buf *out, struct stanza *s)
+void stanza_write_alone(struct buf *out, struct stanza *s, const char *to)
 {
 	if (!is_plain(s->elem)) {
-		elem_write(out, s->elem, NULL);
+		write_tree(out, s, to, NULL);
 		return;
 	}
-	write_header(out, s, NULL);
+	write_header(out, s, to);
 	buf_lit(out, " xmlns='jabber:client'");
 	write_rest(out, s);
+}
+
+void stanza_write_stored(struct buf *out, struct stanza *s)
+{
+	stanza_write_alone(out, s, NULL);
 }
 
 /* --- errors --- */

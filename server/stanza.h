@@ -63,7 +63,9 @@ void stanza_share(struct stanza *s);
 /** Write it for a stream whose default namespace is the content namespace.
  *  @param to  instead of its own 'to'; NULL: its own */
 void stanza_write(struct buf *out, struct stanza *s, const char *to);
-/** The same with xmlns declared: for storage. */
+/** The same where no namespace is in force: it is declared. */
+void stanza_write_alone(struct buf *out, struct stanza *s, const char *to);
+/** The same with its own 'to': for storage. */
 void stanza_write_stored(struct buf *out, struct stanza *s);
 
 /** An error reply to s (RFC 6120 §8.3), from what s was sent to; NULL if s must not be answered: it is an

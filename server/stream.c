@@ -29,6 +29,13 @@ void stream_enter(struct stream *s, enum stream_state next)
 
 /* --- output --- */
 
+void stream_lost(struct stream *s)
+{
+	s->cut = true;
+	s->state = STREAM_CLOSED;
+	loop_defer(s->worker->loop, &s->end_task);
+}
+
 /* Back-pressure: who does not read is not read from; far above that the connection is given up, and what
  * was sent waits for resumption or goes offline. */
 static void check_output(struct stream *s)
@@ -38,54 +45,71 @@ static void check_output(struct stream *s)
 
 	if (waiting > limits->output_max.bytes) {
 		log_notice("stream", "the peer does not read", "stream_id", s->id, "peer", s->transport->peer);
-		s->cut = true;
-		s->state = STREAM_CLOSED;
-		loop_defer(s->worker->loop, &s->end_task);
+		stream_lost(s);
 	} else if (waiting > limits->output_high.bytes) {
 		stream_hold(s, HOLD_OUTPUT);
 	}
+}
+
+void stream_written(struct stream *s)
+{
+	transport_send_later(s->transport);
+	if (s->state != STREAM_CLOSED)
+		check_output(s); /* answers to <r/> are output too */
+}
+
+static size_t begin(struct stream *s)
+{
+	return s->framing != NULL ? s->framing->begin(s) : 0;
+}
+
+static void end(struct stream *s, size_t at)
+{
+	if (s->framing != NULL)
+		s->framing->end(s, at);
+	stream_written(s);
 }
 
 void stream_write(struct stream *s, const char *text, size_t len)
 {
 	if (s->state == STREAM_CLOSED)
 		return;
+	const size_t at = begin(s);
+
 	buf_add(&s->transport->out, text, len);
-	transport_send_later(s->transport);
-	check_output(s); /* answers to <r/> are output too */
+	end(s, at);
 }
 
 void stream_send(struct stream *s, struct stanza *st, const struct jid *to)
 {
+	const char *whom = to != NULL ? jid_full(to) : NULL;
+
 	if (s->state == STREAM_CLOSED)
 		return;
-	stanza_write(&s->transport->out, st, to != NULL ? jid_full(to) : NULL);
-	transport_send_later(s->transport);
+	const size_t at = begin(s);
+
+	if (s->framing != NULL)
+		stanza_write_alone(&s->transport->out, st, whom);
+	else
+		stanza_write(&s->transport->out, st, whom);
+	end(s, at);
 	metric_add(s->worker->server->metric_set, s->worker->index, METRIC_STANZAS_OUT, 0, 1);
-	check_output(s);
 }
 
 void stream_send_elem(struct stream *s, const struct sterna_elem *e)
 {
 	if (s->state == STREAM_CLOSED)
 		return;
-	elem_write(&s->transport->out, e, NS_CLIENT);
-	transport_send_later(s->transport);
-	check_output(s);
+	const size_t at = begin(s);
+
+	elem_write(&s->transport->out, e, s->framing != NULL ? NULL : NS_CLIENT);
+	end(s, at);
 }
 
-void stream_header(struct stream *s, const char *from_domain)
+static void write_header(struct stream *s, const char *from_domain)
 {
 	struct buf *out = &s->transport->out;
 
-	if (s->header_sent)
-		return;
-	s->header_sent = true;
-	worker_token(s->worker, s->id);
-	if (s->kind->header != NULL) {
-		s->kind->header(s);
-		return;
-	}
 	buf_lit(out, "<?xml version='1.0'?><stream:stream xmlns='");
 	buf_puts(out, s->kind->content_ns);
 	buf_lit(out, "' xmlns:stream='http://etherx.jabber.org/streams' id='");
@@ -97,6 +121,20 @@ void stream_header(struct stream *s, const char *from_domain)
 	if (s->kind->content_ns != NS_COMPONENT)
 		buf_lit(out, "' version='1.0' xml:lang='en");
 	buf_lit(out, "'>");
+}
+
+void stream_header(struct stream *s, const char *from_domain)
+{
+	if (s->header_sent)
+		return;
+	s->header_sent = true;
+	worker_token(s->worker, s->id);
+	if (s->framing != NULL)
+		s->framing->header(s, from_domain);
+	else if (s->kind->header != NULL)
+		s->kind->header(s);
+	else
+		write_header(s, from_domain);
 	transport_send_later(s->transport);
 }
 
@@ -111,13 +149,16 @@ void stream_close(struct stream *s)
 {
 	if (s->state == STREAM_CLOSED)
 		return;
-	buf_lit(&s->transport->out, "</stream:stream>");
+	if (s->framing != NULL)
+		s->framing->close(s);
+	else
+		buf_lit(&s->transport->out, "</stream:stream>");
 	transport_send_later(s->transport);
 	stream_enter(s, STREAM_CLOSED);
 	loop_defer(s->worker->loop, &s->end_task);
 }
 
-void stream_error(struct stream *s, const char *condition, const char *text)
+void stream_error_with(struct stream *s, const char *condition, const char *text, const char *application)
 {
 	struct buf *out = &s->transport->out;
 
@@ -125,17 +166,29 @@ void stream_error(struct stream *s, const char *condition, const char *text)
 		return;
 	/* §4.9.1.2: an error in the header comes after ours. */
 	stream_header(s, s->host != NULL ? jid_full(s->host->jid) : NULL);
-	buf_addf(out, "<stream:error><%s xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>", condition);
+	const size_t at = begin(s);
+
+	buf_addf(out, "<stream:error%s><%s xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>",
+		s->framing != NULL ? " xmlns:stream='http://etherx.jabber.org/streams'" : "", condition);
 	if (text != NULL) {
 		buf_lit(out, "<text xmlns='urn:ietf:params:xml:ns:xmpp-streams' xml:lang='en'>");
 		xml_escape_text(out, text, strlen(text));
 		buf_lit(out, "</text>");
 	}
+	if (application != NULL)
+		buf_puts(out, application);
 	buf_lit(out, "</stream:error>");
+	if (s->framing != NULL)
+		s->framing->end(s, at);
 	log_info("stream", "ended with an error", "condition", condition, "text", text, "stream_id", s->id, "peer",
 		s->transport->peer, "jid", s->jid != NULL ? jid_full(s->jid) : NULL);
 	metric_add(s->worker->server->metric_set, s->worker->index, METRIC_STREAM_ERRORS, 0, 1);
 	stream_close(s);
+}
+
+void stream_error(struct stream *s, const char *condition, const char *text)
+{
+	stream_error_with(s, condition, text, NULL);
 }
 
 void stream_replaced(struct stream *s)
@@ -272,6 +325,8 @@ void stream_free_now(struct stream *s)
 	session_unref(&s->session);
 	s2s_forget(s);
 	xml_free(&s->xml);
+	if (s->framing != NULL)
+		s->framing->free(s);
 	net_gone(s);
 	unlink_stream(s);
 	s->transport->ops->free(&s->transport);
@@ -285,7 +340,7 @@ void stream_free_now(struct stream *s)
 
 /* --- input --- */
 
-static void xml_trouble(struct stream *s, enum xml_error e)
+void stream_xml_error(struct stream *s, enum xml_error e)
 {
 	static const char *const conditions[] = {
 		[XML_NOT_WELL_FORMED] = "not-well-formed",
@@ -326,9 +381,13 @@ static void peer_failed(struct stream *s, const struct sterna_elem *e)
 	stream_close(s);
 }
 
-static void on_element(void *arg, struct arena *a, struct sterna_elem *e)
+void stream_opened(struct stream *s, const struct sterna_elem *root)
 {
-	struct stream *s = arg;
+	s->kind->opened(s, root);
+}
+
+void stream_element(struct stream *s, struct arena **a, struct sterna_elem *e)
+{
 	const struct stream_kind *k = s->kind;
 
 	for (size_t i = 0; s->state != STREAM_CLOSED && i < k->rule_count; i++) {
@@ -337,25 +396,43 @@ static void on_element(void *arg, struct arena *a, struct sterna_elem *e)
 		if ((r->when & s->state) == 0 || strcmp(r->ns, e->ns) != 0
 			|| (r->name != NULL && strcmp(r->name, e->name) != 0))
 			continue;
-		r->fn(s, &a, e);
-		arena_free(&a);
+		r->fn(s, a, e);
+		arena_free(a);
 		return;
 	}
 	if (strcmp(e->ns, NS_STREAM) == 0 && strcmp(e->name, "error") == 0)
 		peer_failed(s, e);
 	else if (s->state == STREAM_BOUND)
-		k->stanza(s, &a, e);
+		k->stanza(s, a, e);
 	else if (s->state != STREAM_CLOSED)
 		stream_error(s, "not-authorized", NULL); /* §4.9.3.12: before it may */
-	arena_free(&a);
+	arena_free(a);
+}
+
+static void on_element(void *arg, struct arena *a, struct sterna_elem *e)
+{
+	struct stream *s = arg;
+
+	if (s->framing != NULL)
+		s->framing->element(s, &a, e);
+	else
+		stream_element(s, &a, e);
+}
+
+void stream_end_seen(struct stream *s)
+{
+	s->end_seen = true;
+	stream_close(s);
 }
 
 static void on_close(void *arg)
 {
 	struct stream *s = arg;
 
-	s->end_seen = true;
-	stream_close(s);
+	if (s->framing != NULL)
+		stream_error(s, "not-well-formed", "there is nothing to close");
+	else
+		stream_end_seen(s);
 }
 
 static void on_space(void *arg)
@@ -410,10 +487,14 @@ static void on_read(void *arg, const char *bytes, size_t len)
 	s->ping_sent = false;
 	keep_awake(s);
 	stream_charge(s, &s->bytes, byte_rate(s, l), len);
+	if (s->framing != NULL) {
+		s->framing->read(s, bytes, len);
+		return;
+	}
 	const enum xml_error e = xml_feed(s->xml, bytes, len);
 
 	if (e != XML_OK)
-		xml_trouble(s, e);
+		stream_xml_error(s, e);
 }
 
 static void on_secure(void *arg)
@@ -474,8 +555,12 @@ static void on_resume(struct task *t, void *arg)
 		return;
 	const enum xml_error e = xml_is_stopped(s->xml) ? xml_resume(s->xml) : XML_OK;
 
+	if (e == XML_OK && s->framing != NULL)
+		s->framing->resume(s);
+	if (s->state == STREAM_CLOSED)
+		return;
 	if (e != XML_OK)
-		xml_trouble(s, e);
+		stream_xml_error(s, e);
 	else if (s->holds == 0)
 		s->transport->ops->set_reading(s->transport, true);
 }

@@ -54,12 +54,27 @@ struct stream_kind {
 	void (*header)(struct stream *s);
 };
 
+/** How elements travel where the stream is no document: in messages of WebSocket, in bodies of BOSH. Each is
+ *  standalone then, with its namespaces. */
+struct stream_framing {
+	void (*header)(struct stream *s, const char *from);     /**< in place of the response header */
+	size_t (*begin)(struct stream *s);                      /**< an element is added to the transport's output: before */
+	void (*end)(struct stream *s, size_t at);               /**< and after it; at: what begin() said */
+	void (*close)(struct stream *s);                        /**< in place of the end tag */
+	void (*read)(struct stream *s, const char *bytes, size_t len); /**< keeps what comes while the stream is held */
+	void (*element)(struct stream *s, struct arena **a, struct sterna_elem *e); /**< the parser has one; takes *a */
+	void (*resume)(struct stream *s);                       /**< not held any more: go on with what was kept */
+	void (*free)(struct stream *s);                         /**< what s->framed points to */
+};
+
 struct stream {
 	struct worker *worker;
 	struct stream *prev, *next;  /* of the worker */
 	struct transport *transport;
 	struct xml_parser *xml;
 	const struct stream_kind *kind;
+	const struct stream_framing *framing; /* NULL: a document, as RFC 6120 has it */
+	void *framed;                /* the framing's */
 	unsigned state;              /* one of enum stream_state */
 	char id[33];
 	struct host *host;           /* as the header's 'to' says; NULL before */
@@ -87,6 +102,8 @@ struct stream {
 	unsigned tries;              /* failed authentications */
 	unsigned holds;              /* reading is held back by: bits of enum stream_hold */
 	bool header_sent, direct_tls, end_seen, cut, ending, ping_sent, known;
+	bool web;                    /* over HTTP: TLS is not this stream's matter */
+	bool covered;                /* and there was TLS on the way, or no way at all */
 	struct ip ip;                /* for limits by address */
 	bool has_ip, held_after;
 	bool joined;                 /* a component's, in its host's list */
@@ -110,6 +127,16 @@ void stream_enter(struct stream *s, enum stream_state next);
 void stream_write(struct stream *s, const char *text, size_t len);
 void stream_send(struct stream *s, struct stanza *st, const struct jid *to);
 void stream_send_elem(struct stream *s, const struct sterna_elem *e);
+/** For framings: what a reader of the stream calls. The header, as <stream/> or <open/>; an element, taken; the end. */
+void stream_opened(struct stream *s, const struct sterna_elem *root);
+void stream_element(struct stream *s, struct arena **a, struct sterna_elem *e);
+void stream_end_seen(struct stream *s);
+/** The parser's error becomes the stream's. */
+void stream_xml_error(struct stream *s, enum xml_error e);
+/** Output was added by a framing itself: send it, and see whether it is read. */
+void stream_written(struct stream *s);
+/** The connection is lost: the session may be resumed. */
+void stream_lost(struct stream *s);
 /** The response header (§4.7), once per document. */
 void stream_header(struct stream *s, const char *from);
 /** A new document begins: after STARTTLS, after SASL. */
@@ -117,6 +144,8 @@ void stream_restart(struct stream *s);
 
 /** A stream error (§4.9), our end tag, the end. The session, if any, ends for good. */
 void stream_error(struct stream *s, const char *condition, const char *text);
+/** The same with an application-specific condition (§4.9.4): XML. */
+void stream_error_with(struct stream *s, const char *condition, const char *text, const char *application);
 /** Our end tag and the end, in order. */
 void stream_close(struct stream *s);
 /** The session goes on elsewhere (resumed by another stream): <conflict/>, and this one ends alone. */

@@ -63,6 +63,16 @@ void xml_pool_free(struct xml_pool **pool)
 	*pool = NULL;
 }
 
+static void begin(struct xml_parser *p)
+{
+	if (p->fixed_root == NULL) {
+		xml_scan_init(&p->scan);
+		return;
+	}
+	p->root_tag = xstrdup(p->fixed_root);
+	xml_scan_init_inside(&p->scan);
+}
+
 /* All but what xml_new() was told. */
 static void clear(struct xml_parser *p)
 {
@@ -77,12 +87,13 @@ static void clear(struct xml_parser *p)
 	if (p->into == NULL)
 		arena_free(&p->arena);
 	*p = (struct xml_parser){ .handler = kept.handler, .arg = kept.arg, .limits = kept.limits,
-		.content_ns = kept.content_ns, .pool = kept.pool };
-	xml_scan_init(&p->scan);
+		.content_ns = kept.content_ns, .pool = kept.pool, .fixed_root = kept.fixed_root };
+	begin(p);
 }
 
 static void destroy(struct xml_parser *p)
 {
+	p->fixed_root = NULL;
 	clear(p);
 	free(p->content_ns);
 	free(p);
@@ -103,6 +114,17 @@ void xml_reset(struct xml_parser *p)
 		p->reset_wanted = true;
 	else
 		clear(p);
+}
+
+void xml_use_root(struct xml_parser *p, const char *root_tag)
+{
+	p->fixed_root = root_tag;
+	xml_reset(p);
+}
+
+bool xml_is_between(const struct xml_parser *p)
+{
+	return p->error == XML_OK && !p->closed && p->at == NULL && xml_scan_is_between(&p->scan);
 }
 
 static bool goes_on(const struct xml_parser *p)

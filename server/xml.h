@@ -58,6 +58,10 @@ void xml_stop(struct xml_parser *p);
 bool xml_is_stopped(const struct xml_parser *p);
 enum xml_error xml_resume(struct xml_parser *p); /**< goes on with the kept bytes; not from a handler */
 size_t xml_kept(const struct xml_parser *p);     /**< bytes kept: stopped, or an incomplete tag */
+/** Each document, from now on and after xml_reset(), begins inside this root: there is no start tag to come, and its
+ *  end tag is an error of the peer. For elements that come one by one. root_tag: static. */
+void xml_use_root(struct xml_parser *p, const char *root_tag);
+bool xml_is_between(const struct xml_parser *p); /**< inside the root, and outside all else */
 /** Forget everything and begin a new document (after STARTTLS, after SASL): kept bytes too. */
 void xml_reset(struct xml_parser *p);
 /** Limits for what follows (larger after authentication). limits must outlive the parser. */

@@ -29,6 +29,7 @@ struct xml_parser {
 	char *content_ns;            /* or NULL */
 	struct xml_engine *engine;   /* NULL: nothing parsed yet, or asleep */
 	struct xml_pool *pool;       /* where it comes from and goes to; NULL: made and freed */
+	const char *fixed_root;      /* xml_use_root(), or NULL */
 	struct xml_scan scan;
 	struct buf in;               /* the scanner's window, when it outlives a call */
 	struct buf text;             /* character data of the text node in the making */
