@@ -4,12 +4,6 @@ modules_e2e_policy_la_SOURCES = modules/e2e_policy.c modules/e2e_policy.h
 modules_e2e_policy_la_CFLAGS = $(MODULE_CFLAGS)
 modules_e2e_policy_la_LDFLAGS = $(MODULE_LDFLAGS)
 
-module_LTLIBRARIES += modules/http.la
-modules_http_la_SOURCES = modules/http.c
-modules_http_la_CFLAGS = $(MODULE_CFLAGS)
-modules_http_la_LDFLAGS = $(MODULE_LDFLAGS)
-modules_http_la_LIBADD = $(EVENT_LIBS)
-
 module_LTLIBRARIES += modules/metrics.la
 modules_metrics_la_SOURCES = modules/metrics.c
 modules_metrics_la_CFLAGS = $(MODULE_CFLAGS)

@@ -43,8 +43,7 @@ static void get_readyz(struct sterna_mod *m, struct sterna_http_request *r)
 }
 
 STERNA_MODULE(metrics, .summary = "Prometheus metrics, liveness and readiness over HTTP",
-	.needs = (const char *const[]){ "http", NULL },
 	.http = (const struct sterna_route[]){
-		{ "GET", "/metrics", get_metrics },
-		{ "GET", "/healthz", get_healthz },
-		{ "GET", "/readyz", get_readyz }, { 0 } });
+		{ "GET", "/metrics", get_metrics, STERNA_HTTP_MONITORING },
+		{ "GET", "/healthz", get_healthz, STERNA_HTTP_MONITORING },
+		{ "GET", "/readyz", get_readyz, STERNA_HTTP_MONITORING }, { 0 } });

@@ -24,6 +24,8 @@ static const struct sterna_option listen_options[] = {
 	STERNA_OPT(L, address, "::", NULL, "IPv4 or IPv6 address; '::' is all of both"),
 	STERNA_OPT(L, port, "0", "0..65535", "0: the standard one: 5222, 5223 (direct), 5269, 5270 (direct), 5280, 5347"),
 	STERNA_OPT(L, tls, "auto", "auto|starttls|direct|none", "auto: starttls for clients and servers, none for others"),
+	STERNA_OPT(L, serves, "auto", "auto|all|web|monitoring",
+		"of HTTP: what clients want, metrics and health, or both; auto: web with TLS, else all"),
 	STERNA_OPT(L, proxy_protocol, NULL, NULL, "networks (10.0.0.0/8) of proxies that must send a PROXY header"),
 	STERNA_OPT(L, backlog, "1024", "1..65535", "connections that may wait to be accepted"),
 	{ 0 }
@@ -172,6 +174,21 @@ static const struct sterna_option route_options[] = {
 	{ 0 }
 };
 
+#define W struct config_http
+static const struct sterna_option http_options[] = {
+	STERNA_OPT(W, header_bytes, "16KiB", "1KiB..1MiB", "request line and headers together"),
+	STERNA_OPT(W, body_bytes, "1MiB", "0..64MiB", "body of a request (uploads have a limit of their own)"),
+	STERNA_OPT(W, request_time, "30s", "1s..10m", "for a request, from connection or previous answer to its end"),
+	STERNA_OPT(W, connections, "1000", "1..1000000", "open at once and no WebSocket; more wait to be accepted"),
+	STERNA_OPT(W, websocket, "/xmpp-websocket", NULL, "path of WebSocket (RFC 7395); '' to not offer it"),
+	STERNA_OPT(W, url, NULL, NULL, "how clients reach the listener through a proxy, as https://{host}; {host}: the domain"),
+	STERNA_OPT(W, origins, "*", NULL, "web pages that may connect (https://chat.example.org); '*': all"),
+	STERNA_OPT(W, proxies, NULL, NULL, "networks (10.0.0.0/8) of proxies that say for whom they ask"),
+	STERNA_OPT(W, forwarded, "x-forwarded", "x-forwarded|forwarded", "in which headers they do: X-Forwarded-For, or Forwarded"),
+	STERNA_OPT(W, plain, "false", NULL, "let clients log in without TLS; without this only from this machine"),
+	{ 0 }
+};
+
 #define G struct config_log
 static const struct sterna_option log_options[] = {
 	STERNA_OPT(G, level, "info", LOG_LEVELS, "the least important that is written"),
@@ -207,6 +224,7 @@ const struct sterna_option config_options[] = {
 	STERNA_OPT_SECTION(K, s2s, s2s_options, "other servers"),
 	STERNA_OPT_SECTION(K, dns, dns_options, "how other servers are looked up"),
 	STERNA_OPT_MAP(K, routes, struct config_route, domain, route_options, "fixed ways to other servers"),
+	STERNA_OPT_SECTION(K, http, http_options, "HTTP: WebSocket and what modules serve"),
 	STERNA_OPT_SECTION(K, log, log_options, "the log"),
 	STERNA_OPT_MAP(K, components, struct config_component, domain, component_options, "external components (XEP-0114)"),
 	STERNA_OPT_MAP(K, admins, struct config_admin, jid, admin_options, "who may administer, from a client"),
@@ -284,6 +302,8 @@ static enum sterna_result check_listener(struct config_listen *l, const struct c
 		return config_fail(err, config_blame(n, "tls"), false, "there is no STARTTLS here; write 'direct' or 'none'");
 	if (l->kind == CONFIG_COMPONENT && l->tls != CONFIG_TLS_NONE)
 		return config_fail(err, config_blame(n, "tls"), false, "components connect without TLS (XEP-0114); write 'none'");
+	if (l->serves == CONFIG_SERVES_AUTO)
+		l->serves = l->tls == CONFIG_TLS_DIRECT ? CONFIG_SERVES_WEB : CONFIG_SERVES_ALL;
 	if (l->port == 0)
 		l->port = ports[l->kind][l->tls == CONFIG_TLS_DIRECT];
 	if (l->address == NULL || ip_parse(l->address, &ip) != STERNA_OK)
@@ -374,6 +394,23 @@ static enum sterna_result check_limits(struct config *c, struct config_error *er
 	return STERNA_OK;
 }
 
+static enum sterna_result check_http(struct config *c, struct config_error *err)
+{
+	const struct config_node *n = config_child(c->root, "http");
+	const struct config_http *h = &c->http;
+	struct cidr network;
+
+	for (size_t i = 0; i < h->proxies.count; i++)
+		if (cidr_parse(h->proxies.item[i], &network) != STERNA_OK)
+			return config_fail(err, config_blame(n, "proxies"), false,
+				"'%.80s' is no network; write it as 10.0.0.0/8, with zeros behind the prefix", h->proxies.item[i]);
+	if (*h->websocket != '\0' && *h->websocket != '/')
+		return config_fail(err, config_blame(n, "websocket"), false, "a path begins with '/'");
+	if (h->url != NULL && strncmp(h->url, "https://", 8) != 0)
+		return config_fail(err, config_blame(n, "url"), false, "clients come over TLS; write it as https://{host}");
+	return STERNA_OK;
+}
+
 static enum sterna_result check_rest(struct config *c, struct config_error *err)
 {
 	const struct config_node *tls = config_child(c->root, "tls"), *auth = config_child(c->root, "auth");
@@ -446,6 +483,7 @@ static enum sterna_result finish(struct config *c, enum sterna_result rc, struct
 	rc = rc == STERNA_OK ? check_limits(c, err) : rc;
 	rc = rc == STERNA_OK ? config_check_s2s(c, err) : rc;
 	rc = rc == STERNA_OK ? check_admins(c, err) : rc;
+	rc = rc == STERNA_OK ? check_http(c, err) : rc;
 	rc = rc == STERNA_OK ? check_rest(c, err) : rc;
 	if (rc == STERNA_OK)
 		*out = c;

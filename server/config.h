@@ -15,6 +15,7 @@
  *     auth: { mechanisms: [SCRAM-SHA-256-PLUS, SCRAM-SHA-256] }
  *     s2s: { enabled: true }
  *     routes: { other.example: { address: 192.0.2.1, tls: direct } }
+ *     http: { origins: ["https://chat.example.org"] }
  *     log: { level: info, components: { tls: debug } }
  *     components: { gateway.example.org: { secret: !file gateway.secret } }
  *     modules: { time: { utc_only: true }, last: off, motd: {} }   # the usual ones, but for last, and motd
@@ -42,12 +43,14 @@ struct config_host {
 };
 
 enum config_listen_kind { CONFIG_C2S, CONFIG_S2S, CONFIG_HTTP, CONFIG_COMPONENT };
+enum config_serves { CONFIG_SERVES_AUTO, CONFIG_SERVES_ALL, CONFIG_SERVES_WEB, CONFIG_SERVES_MONITORING }; /* auto: never after loading */
 enum config_tls_mode { CONFIG_TLS_AUTO, CONFIG_TLS_STARTTLS, CONFIG_TLS_DIRECT, CONFIG_TLS_NONE }; /* auto: never after loading */
 struct config_listen {
 	unsigned kind;                          /* enum config_listen_kind */
 	const char *address;
 	unsigned port;                          /* never 0 after loading */
 	unsigned tls;                           /* enum config_tls_mode */
+	unsigned serves;                        /* enum config_serves, of HTTP */
 	struct sterna_list proxy_protocol;      /* CIDRs of proxies whose PROXY header is believed */
 	unsigned backlog;
 };
@@ -145,6 +148,19 @@ struct config_route {
 	const char *bind;                       /* our address to connect from; NULL: any */
 };
 
+enum config_forwarded { CONFIG_X_FORWARDED, CONFIG_FORWARDED };
+struct config_http {
+	struct sterna_size header_bytes, body_bytes;
+	struct sterna_duration request_time;
+	unsigned connections;
+	const char *websocket;                  /* a path; "": not offered */
+	const char *url;                        /* how clients reach the listener; NULL: as it listens */
+	struct sterna_list origins;             /* "*": any */
+	struct sterna_list proxies;             /* CIDRs whose headers are believed */
+	unsigned forwarded;                     /* enum config_forwarded */
+	bool plain;
+};
+
 struct config_log {
 	unsigned level;                         /* enum log_level */
 	unsigned format;                        /* enum log_format */
@@ -175,6 +191,7 @@ struct config {
 	struct config_s2s s2s;
 	struct config_dns dns;
 	struct sterna_array routes;             /* of struct config_route */
+	struct config_http http;
 	struct config_log log;
 	struct sterna_array components;         /* of struct config_component */
 	struct sterna_array admins;             /* of struct config_admin */

@@ -1,7 +1,9 @@
 /* http.c - from a path and a method to a module's route. */
 #include "server/http.h"
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include "server/http_head.h"
 #include "server/registry.h"
 
 const char *sterna_http_method(const struct sterna_http_request *r)
@@ -21,7 +23,7 @@ const char *sterna_http_query(const struct sterna_http_request *r)
 
 const char *sterna_http_header(const struct sterna_http_request *r, const char *name)
 {
-	return r->header != NULL ? r->header(r, name) : NULL;
+	return r->head != NULL ? http_head_get(r->head, name) : NULL;
 }
 
 const char *sterna_http_body(const struct sterna_http_request *r, size_t *len)
@@ -39,9 +41,31 @@ void sterna_http_reply(struct sterna_http_request *r, unsigned status, const cha
 		buf_add(&r->content, bytes, len);
 }
 
+void sterna_http_add_header(struct sterna_http_request *r, const char *name, const char *value)
+{
+	if (strpbrk(value, "\r\n") != NULL)
+		return; /* from a peer, perhaps: no second header comes of it */
+	r->cached |= strcmp(name, "Cache-Control") == 0;
+	buf_addf(&r->headers, "%s: %s\r\n", name, value);
+}
+
+const char *sterna_http_host(const struct sterna_http_request *r, char out[STERNA_HOST_LEN])
+{
+	const char *host = r->head != NULL ? r->head->host : "";
+	const char *colon = strrchr(host, ':');
+	size_t n = colon != NULL && strchr(colon, ']') == NULL ? (size_t)(colon - host) : strlen(host);
+
+	n = n < STERNA_HOST_LEN - 1 ? n : STERNA_HOST_LEN - 1;
+	for (size_t i = 0; i < n; i++)
+		out[i] = (char)(host[i] >= 'A' && host[i] <= 'Z' ? host[i] - 'A' + 'a' : host[i]);
+	out[n] = '\0';
+	return out;
+}
+
 void sterna_http_clear(struct sterna_http_request *r)
 {
 	buf_release(&r->content);
+	buf_release(&r->headers);
 }
 
 static void say(struct sterna_http_request *r, unsigned status, const char *text)
@@ -57,17 +81,23 @@ static void allow(struct sterna_http_request *r, const char *method)
 		strcmp(method, "GET") == 0 ? ", HEAD" : "");
 }
 
-/* The route, or NULL; r->allow: the methods that the path has. */
+static bool matches(const struct sterna_route *t, const char *path)
+{
+	return (t->flags & STERNA_HTTP_BELOW) != 0 ? strncmp(t->path, path, strlen(t->path)) == 0 : strcmp(t->path, path) == 0;
+}
+
+/* The route, or NULL; r->allow: the methods that the path has; *flags: of its rows. */
 static const struct sterna_route *find(const struct registry *g, struct sterna_http_request *r,
-	const struct module_slot **slot)
+	const struct module_slot **slot, unsigned *flags)
 {
 	const char *method = strcmp(r->method, "HEAD") == 0 ? "GET" : r->method;
 
 	for (size_t i = 0; i < g->module_count; i++)
 		for (const struct sterna_route *t = g->modules[i]->m->http; t != NULL && t->fn != NULL; t++) {
-			if (strcmp(t->path, r->path) != 0)
+			if (((t->flags & STERNA_HTTP_MONITORING) != 0 ? r->no_monitoring : r->no_web) || !matches(t, r->path))
 				continue;
 			*slot = g->modules[i];
+			*flags |= t->flags;
 			if (strcmp(t->method, method) == 0)
 				return t;
 			allow(r, t->method);
@@ -75,19 +105,28 @@ static const struct sterna_route *find(const struct registry *g, struct sterna_h
 	return NULL;
 }
 
-void sterna_http_dispatch(struct sterna_mod *m, struct sterna_http_request *r)
+/* Any page may read what such a path says (WHATWG Fetch §3.2). */
+static void share(struct sterna_http_request *r)
 {
-	struct registry *g = server_visit(m->server);
+	sterna_http_add_header(r, "Access-Control-Allow-Origin", "*");
+	if (strcmp(r->method, "OPTIONS") != 0)
+		return;
+	sterna_http_add_header(r, "Access-Control-Allow-Methods", r->allow);
+	sterna_http_add_header(r, "Access-Control-Allow-Headers", "Authorization, Content-Type");
+	sterna_http_add_header(r, "Access-Control-Max-Age", "7200");
+}
+
+void sterna_http_dispatch(struct worker *w, struct sterna_http_request *r)
+{
 	const struct module_slot *slot = NULL;
+	unsigned flags = 0;
 	const struct sterna_route *t;
 
 	r->status = 0;
 	r->allow[0] = '\0';
-	if (g == NULL) {
-		say(r, 503, "the server ends\n");
-		return;
-	}
-	t = find(g, r, &slot);
+	t = find(w->registry, r, &slot, &flags);
+	if ((flags & STERNA_HTTP_CORS) != 0)
+		share(r);
 	if (t != NULL) {
 		r->allow[0] = '\0';
 		t->fn(slot->mod, r);
@@ -95,25 +134,63 @@ void sterna_http_dispatch(struct sterna_mod *m, struct sterna_http_request *r)
 			log_error("http", "a module gave no answer", "module", slot->m->name, "path", t->path);
 			say(r, 500, "no answer\n");
 		}
+	} else if (slot != NULL && (flags & STERNA_HTTP_CORS) != 0 && strcmp(r->method, "OPTIONS") == 0) {
+		sterna_http_reply(r, 204, NULL, NULL, 0);
 	} else if (slot != NULL) {
 		say(r, 405, "this path has other methods\n");
 	} else {
 		say(r, 404, "there is nothing here\n");
 	}
-	server_leave(m->server, &g);
 }
 
-bool sterna_http_listener(struct sterna_mod *m, size_t index, struct sterna_http_listener *out)
+/* --- where we are reached --- */
+
+bool sterna_has_host(struct sterna_mod *m, const char *domain)
+{
+	const struct host *h = server_host(m->server, domain);
+
+	return h != NULL && h->kind == HOST_USERS;
+}
+
+unsigned sterna_port(struct sterna_mod *m, enum sterna_port what)
 {
 	const struct config *c = m->server->config;
 
 	for (size_t i = 0; i < c->listen.count; i++) {
 		const struct config_listen *l = &config_listens(c)[i];
 
-		if (l->kind != CONFIG_HTTP || index-- > 0)
-			continue;
-		*out = (struct sterna_http_listener){ l->address, (uint16_t)l->port, l->backlog, l->tls != CONFIG_TLS_NONE };
-		return true;
+		if (l->kind == CONFIG_C2S && (l->tls == CONFIG_TLS_DIRECT) == (what == STERNA_PORT_CLIENTS_TLS))
+			return l->port;
 	}
-	return false;
+	return 0;
+}
+
+/* "https://example.org:5281", without a path. New, or NULL. */
+static char *base_url(const struct config *c, const char *host)
+{
+	const char *name = c->http.url != NULL ? strstr(c->http.url, "{host}") : NULL;
+
+	if (c->http.url != NULL && name == NULL)
+		return xstrdup(c->http.url);
+	if (c->http.url != NULL)
+		return xasprintf("%.*s%s%s", (int)(name - c->http.url), c->http.url, host, name + 6);
+	for (size_t i = 0; i < c->listen.count; i++) {
+		const struct config_listen *l = &config_listens(c)[i];
+
+		if (l->kind == CONFIG_HTTP && l->tls == CONFIG_TLS_DIRECT)
+			return l->port == 443 ? xasprintf("https://%s", host) : xasprintf("https://%s:%u", host, l->port);
+	}
+	return NULL;
+}
+
+char *sterna_web_url(struct sterna_mod *m, const char *host, enum sterna_web what)
+{
+	const struct config *c = m->server->config;
+	const char *path = what == STERNA_WEB_SOCKET ? c->http.websocket : "";
+	char *base = what == STERNA_WEB_PAGE || *path != '\0' ? base_url(c, host) : NULL, *url = NULL;
+
+	if (base != NULL)
+		url = what == STERNA_WEB_SOCKET ? xasprintf("wss%s%s", base + strlen("https"), path) : xasprintf("%s%s", base, path);
+	free(base);
+	return url;
 }

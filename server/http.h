@@ -1,37 +1,33 @@
 /* http.h - HTTP requests on their way to modules' routes. The core finds the route and knows what a request and an
- * answer are; the module "http" has the sockets. Threads: a request belongs to the thread that it came on, which
- * is none of the workers. */
+ * answer are; http_conn.h has the connections. Threads: a request belongs to the worker that its connection is on. */
 #ifndef STERNA_HTTP_H
 #define STERNA_HTTP_H
 
 #include "server/buf.h"
 #include "server/module.h"
 
+struct http_conn;
+struct http_head;
+struct worker;
+
 struct sterna_http_request {
 	const char *method, *path, *query;      /* path: decoded once, without NUL; query: as it came, or "" */
 	const char *body;
 	size_t body_len;
-	const char *(*header)(const struct sterna_http_request *r, const char *name);
-	void *transport;                        /* of who made the request */
+	const struct http_head *head;           /* NULL: there are no headers */
+	struct http_conn *conn;                 /* NULL in tests */
+	bool no_web, no_monitoring;             /* where it came in does not serve that */
 	/* the answer */
 	unsigned status;                        /* 0: none yet */
 	const char *type;                       /* content type; NULL: no body */
-	struct buf content;
+	struct buf content, headers;            /* headers: lines with their CRLF */
+	bool cached;                            /* the answer has a Cache-Control of its own */
 	char allow[128];                        /* the Allow header of a 405, else "" */
 };
 
 /** Answer a request by the route that its path and method name (HEAD as GET): 404 without such a path, 405 with
- *  Allow without such a method, 503 while the server ends, 500 if the handler gave no answer. Always answers. */
-STERNA_API void sterna_http_dispatch(struct sterna_mod *m, struct sterna_http_request *r);
-STERNA_API void sterna_http_clear(struct sterna_http_request *r);       /**< frees the answer */
-
-struct sterna_http_listener {
-	const char *address;                    /* borrowed, as long as the server lives */
-	uint16_t port;
-	unsigned backlog;
-	bool tls;                               /* asks for TLS */
-};
-/** The configuration's listeners of kind http: index from 0; false past the end. */
-STERNA_API bool sterna_http_listener(struct sterna_mod *m, size_t index, struct sterna_http_listener *out);
+ *  Allow without such a method, 500 if the handler gave no answer. Always answers. */
+void sterna_http_dispatch(struct worker *w, struct sterna_http_request *r);
+void sterna_http_clear(struct sterna_http_request *r);  /**< frees the answer */
 
 #endif

@@ -47,6 +47,9 @@ server_libsterna_la_SOURCES = \
 	server/fast.c server/fast.h \
 	server/gate.c server/gate.h \
 	server/http.c server/http.h \
+	server/http_conn.c server/http_conn.h \
+	server/http_forwarded.c server/http_forwarded.h \
+	server/http_head.c server/http_head.h \
 	server/idna.c \
 	server/ids.c server/ids.h \
 	server/jid.c server/jid.h \
@@ -124,7 +127,9 @@ server_libsterna_la_SOURCES = \
 	server/upgrade.c server/upgrade.h \
 	server/user.c server/user.h server/user_impl.h \
 	server/user_bulk.c \
+	server/websocket.c server/websocket.h \
 	server/work.c server/work.h \
+	server/ws_frame.c server/ws_frame.h \
 	server/xml.c server/xml.h server/xml_impl.h \
 	server/xml_scan.c server/xml_scan.h \
 	server/xml_tree.c

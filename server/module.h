@@ -188,12 +188,18 @@ struct sterna_stop {
 	const char *name;
 	void (*fn)(struct sterna_call *c, void *arg);
 };
-/** A path of the HTTP listener, matched as a whole after one decoding; HEAD goes to GET's. The handler runs on the
- *  listener's thread, not on a worker: it touches no slots, and answers before it returns. */
+/** A path of the HTTP listeners, matched as a whole after one decoding; HEAD goes to GET's. The handler runs on any
+ *  worker, also on several at once: it touches no slots, and answers before it returns. */
 struct sterna_http_request;
+enum {
+	STERNA_HTTP_BELOW = 1,               /* path ends in '/', and stands for all below it */
+	STERNA_HTTP_CORS = 2,                /* pages of any origin may read it */
+	STERNA_HTTP_MONITORING = 4,          /* not for clients: only where listen[].serves says so */
+};
 struct sterna_route {
 	const char *method, *path;           /* "GET", "/metrics" */
 	void (*fn)(struct sterna_mod *m, struct sterna_http_request *r);
+	unsigned flags;
 };
 
 /** What an auditor wants to know, and its details; borrowed. Values are left out where text is NULL. */
@@ -483,9 +489,24 @@ const char *sterna_http_method(const struct sterna_http_request *r);
 const char *sterna_http_path(const struct sterna_http_request *r);
 const char *sterna_http_query(const struct sterna_http_request *r);  /**< as it came, after '?'; "" if there is none */
 const char *sterna_http_header(const struct sterna_http_request *r, const char *name); /**< or NULL */
+/** The name that the client asked for (Host), in lower case and without port; "" if there is none. Returns out. */
+#define STERNA_HOST_LEN 256
+const char *sterna_http_host(const struct sterna_http_request *r, char out[STERNA_HOST_LEN]);
 const char *sterna_http_body(const struct sterna_http_request *r, size_t *len);
 /** The answer; the last one counts. type: static, NULL without a body; bytes are copied. */
 void sterna_http_reply(struct sterna_http_request *r, unsigned status, const char *type, const void *bytes, size_t len);
+
+/** A header more for the answer; its length and type have their own way. A value with a line break is left out. */
+void sterna_http_add_header(struct sterna_http_request *r, const char *name, const char *value);
+/** Where clients find us: "wss://example.org:5281/xmpp-websocket", "https://…" for a host of
+ *  ours, as http.url says or as the listeners have it. New (free() it), or NULL: not to be reached over TLS. */
+enum sterna_web { STERNA_WEB_PAGE, STERNA_WEB_SOCKET };
+char *sterna_web_url(struct sterna_mod *m, const char *host, enum sterna_web what);
+/** The port of the first listener of that kind, 0: there is none. */
+enum sterna_port { STERNA_PORT_CLIENTS, STERNA_PORT_CLIENTS_TLS };
+unsigned sterna_port(struct sterna_mod *m, enum sterna_port what);
+/** Is that one of the domains whose accounts are here? */
+bool sterna_has_host(struct sterna_mod *m, const char *domain);
 
 /** Do all workers turn? Is the database up, and the server not about to end? why: a static text. From any thread
  *  that a route's handler runs on. @return STERNA_EUNAVAILABLE no */

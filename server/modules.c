@@ -15,7 +15,7 @@ static const char *const usual[] = { "disco", "caps", "ping", "version", "time",
 enum { UNLOAD_MS = 5000 };
 
 /* With a listener of kind http. */
-static const char *const with_http[] = { "http", "metrics", NULL };
+static const char *const with_http[] = { "metrics", "host_meta", NULL };
 
 static bool listens_http(const struct config *c)
 {
@@ -110,8 +110,6 @@ enum sterna_result modules_load(struct server *s)
 	const char **names = wanted_names(s->config, &count);
 	enum sterna_result rc;
 
-	if (listens_http(s->config) && !is_wanted(s->config, "http"))
-		log_warning("module", "an HTTP listener is configured, but the module http is off; it is not opened");
 	do {
 		rc = load_ready(s, names, count, &loaded, &missing);
 	} while (rc == STERNA_OK && loaded > 0 && missing > 0);

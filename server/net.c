@@ -10,6 +10,7 @@
 #include "server/component.h"
 #include "server/conn.h"
 #include "server/dial.h"
+#include "server/http_conn.h"
 #include "server/listener.h"
 #include "server/ratelimit.h"
 #include "server/s2s.h"
@@ -17,7 +18,7 @@
 struct port {
 	struct net *net;
 	const struct config_listen *config;
-	const struct stream_kind *kind;
+	const struct stream_kind *kind;  /* NULL: HTTP */
 	struct cidr_set proxies;
 	struct listener **listeners;     /* by worker */
 };
@@ -49,7 +50,11 @@ struct net {
 	struct net_tls *tls;
 	struct times *times;             /* the newest first */
 	struct ratelimit_table *addresses;
+	struct cidr_set http_proxies;
+	struct timer *retry;             /* by worker: HTTP listeners that wait look again */
 };
+
+enum { RETRY_US = 250000 };
 
 enum { BEFORE_AUTH, AFTER_AUTH };
 enum { LOGIN_WAIT_MIN_US = 10000 }; /* those who wait ask again in turn, and not all in each turn of the loop */
@@ -210,6 +215,75 @@ void net_gone(struct stream *s)
 	s->has_ip = false;
 }
 
+/* --- HTTP --- */
+
+bool net_hold(struct server *s, const struct ip *peer, uint64_t now_us)
+{
+	return s->net == NULL || may_hold(s->net, peer, now_us);
+}
+
+void net_release(struct server *s, const struct ip *peer, uint64_t now_us)
+{
+	const struct ip key = ratelimit_address(peer);
+
+	if (s->net != NULL)
+		ratelimit_table_release(s->net->addresses, &key, sizeof key, BEFORE_AUTH, now_us);
+}
+
+const struct cidr_set *net_http_proxies(const struct server *s)
+{
+	return s->net != NULL ? &s->net->http_proxies : NULL;
+}
+
+static void pause_http(struct net *n, const struct worker *w, bool pause)
+{
+	for (size_t i = 0; i < n->port_count; i++)
+		if (n->ports[i].kind == NULL && n->ports[i].listeners[w->index] != NULL)
+			listener_pause(n->ports[i].listeners[w->index], pause);
+}
+
+static bool http_is_full(const struct server *s)
+{
+	const struct config *c = s->config;
+
+	return atomic_load(&s->http_connections) >= c->http.connections;
+}
+
+static void on_retry(struct timer *t, void *arg)
+{
+	struct worker *w = arg;
+
+	if (http_is_full(w->server))
+		timer_set(t, RETRY_US);
+	else
+		pause_http(w->server->net, w, false);
+}
+
+/* The count is of all workers; one that finds it full stops accepting, so it is passed by as many as there are workers
+ * at most. */
+void net_http_opened(struct worker *w)
+{
+	struct net *n = w->server->net;
+
+	atomic_fetch_add(&w->server->http_connections, 1);
+	if (n == NULL || !http_is_full(w->server) || timer_is_set(&n->retry[w->index]))
+		return;
+	metric_add(w->server->metric_set, w->index, METRIC_HTTP_FULL, 0, 1);
+	pause_http(n, w, true);
+	timer_set(&n->retry[w->index], RETRY_US);
+}
+
+void net_http_closed(struct worker *w)
+{
+	struct net *n = w->server->net;
+
+	atomic_fetch_sub(&w->server->http_connections, 1);
+	if (n == NULL || !timer_is_set(&n->retry[w->index]) || http_is_full(w->server))
+		return;
+	timer_cancel(&n->retry[w->index]);
+	pause_http(n, w, false);
+}
+
 /* --- a connection --- */
 
 /* From a trusted proxy: the client's own address counts, when its header has told it. */
@@ -232,19 +306,26 @@ static void on_accept(void *arg, int fd, const struct ip *peer)
 	const bool proxied = cidr_set_has(&d->port->proxies, peer);
 	const bool server = d->port->kind == &s2s_in_kind;
 	struct tls_context *tls = plain ? NULL : server ? net_s2s_tls(n) : current_tls(n);
-	struct stream *s = stream_new(d->worker, d->port->kind, direct);
-	struct transport *t;
+	struct conn_options o = { .tls = tls, .direct = direct, .proxies = &d->port->proxies, .limits = current_limits(n) };
 
 	if (server)
 		dial_set_options(fd, &n->server->config->s2s);
-	if (!proxied) {
-		s->ip = *peer;
-		s->has_ip = true;
+	if (d->port->kind == NULL) {
+		o.alpn = direct ? "http/1.1" : NULL;
+		/* One whose requests are others' is not held to what one address may have. */
+		http_conn_accept(d->worker, fd, &o, d->port->config, proxied || cidr_set_has(&n->http_proxies, peer) ? NULL : peer);
+	} else {
+		struct stream *s = stream_new(d->worker, d->port->kind, direct);
+
+		if (!proxied) {
+			s->ip = *peer;
+			s->has_ip = true;
+		}
+		o.alpn = !direct ? NULL : server ? "xmpp-server" : "xmpp-client";
+		o.admit = admit_behind_proxy;
+		o.admit_arg = s;
+		stream_attach(s, conn_accept(d->worker->loop, fd, &o));
 	}
-	t = conn_accept(d->worker->loop, fd, &(struct conn_options){
-		.tls = tls, .direct = direct, .alpn = !direct ? NULL : server ? "xmpp-server" : "xmpp-client", .proxies = &d->port->proxies,
-		.admit = admit_behind_proxy, .admit_arg = s, .limits = current_limits(n) });
-	stream_attach(s, t);
 	tls_context_unref(&tls);
 }
 
@@ -254,6 +335,8 @@ static bool on_admit(void *arg, const struct ip *peer)
 
 	if (cidr_set_has(&d->port->proxies, peer))
 		return true;
+	if (d->port->kind == NULL && cidr_set_has(&d->port->net->http_proxies, peer))
+		return !atomic_load(&d->port->net->server->draining);
 	return may_hold(d->port->net, peer, loop_now_us(d->worker->loop));
 }
 
@@ -389,7 +472,7 @@ static const struct stream_kind *kind_of(const struct config_listen *c)
 	case CONFIG_COMPONENT:
 		return &component_kind;
 	default:
-		return NULL; /* the HTTP listener is a module's */
+		return NULL;
 	}
 }
 
@@ -397,8 +480,6 @@ static enum sterna_result add_port(struct net *n, const struct config_listen *c)
 {
 	struct port *p = &n->ports[n->port_count];
 
-	if (kind_of(c) == NULL)
-		return STERNA_OK;
 	if (c->kind == CONFIG_S2S && !n->server->config->s2s.enabled) {
 		log_notice("net", "s2s.enabled is false; the listener is not opened", "port", LOG_UINT(c->port));
 		return STERNA_OK;
@@ -429,6 +510,9 @@ enum sterna_result net_open(struct server *s, struct net **out)
 	loop_random(s->workers[0]->loop, seed, sizeof seed);
 	n->addresses = ratelimit_table_new(100000, 3600000000, seed);
 	n->ports = xalloc((c->listen.count + 1) * sizeof *n->ports);
+	n->retry = xalloc(s->worker_count * sizeof *n->retry);
+	for (size_t i = 0; i < c->http.proxies.count; i++)
+		(void)!cidr_set_add(&n->http_proxies, c->http.proxies.item[i]); /* config.c has looked at them */
 	for (size_t i = 0; rc == STERNA_OK && i < c->listen.count; i++)
 		rc = add_port(n, &config_listens(c)[i]);
 	n->doors = xalloc((n->port_count + 1) * s->worker_count * sizeof *n->doors);
@@ -450,6 +534,7 @@ enum sterna_result net_start(struct net *n, struct worker *w)
 {
 	static const struct listener_handler handler = { .admit = on_admit, .accept = on_accept };
 
+	timer_init(&n->retry[w->index], w->loop, on_retry, w);
 	for (size_t i = 0; i < n->port_count; i++) {
 		struct port *p = &n->ports[i];
 		struct door *d = &n->doors[i * n->server->worker_count + w->index];
@@ -468,6 +553,7 @@ enum sterna_result net_start(struct net *n, struct worker *w)
 
 void net_stop(struct net *n, struct worker *w)
 {
+	timer_cancel(&n->retry[w->index]);
 	for (size_t i = 0; i < n->port_count; i++)
 		if (n->ports[i].listeners[w->index] != NULL)
 			listener_free(&n->ports[i].listeners[w->index]);
@@ -484,6 +570,8 @@ void net_free(struct net **net)
 		cidr_set_clear(&n->ports[i].proxies);
 		free(n->ports[i].listeners);
 	}
+	cidr_set_clear(&n->http_proxies);
+	free(n->retry);
 	free(n->ports);
 	free(n->doors);
 	net_tls_free(&n->tls);

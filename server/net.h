@@ -3,6 +3,7 @@
 #ifndef STERNA_NET_H
 #define STERNA_NET_H
 
+#include "server/cidr.h"
 #include "server/server.h"
 
 struct net;
@@ -40,5 +41,14 @@ bool net_may_register(struct stream *s);
 /** The stream is authenticated: it counts with those. @return false: too many of them from this address */
 bool net_authenticated(struct stream *s);
 void net_gone(struct stream *s);
+
+/** For HTTP: one connection more from an address; false: too many, or too often. Each hold has one release, which is
+ *  a stream's net_gone() once the stream has the address. */
+bool net_hold(struct server *s, const struct ip *peer, uint64_t now_us);
+void net_release(struct server *s, const struct ip *peer, uint64_t now_us);
+const struct cidr_set *net_http_proxies(const struct server *s);  /**< http.proxies */
+/** On its worker's thread: connections of HTTP are counted; at http.connections the listeners wait. */
+void net_http_opened(struct worker *w);
+void net_http_closed(struct worker *w);
 
 #endif

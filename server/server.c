@@ -6,6 +6,7 @@
 #include <time.h>
 #include "server/account.h"
 #include "server/dns.h"
+#include "server/http_conn.h"
 #include "server/ids.h"
 #include "server/memory.h"
 #include "server/net.h"
@@ -236,6 +237,7 @@ void worker_stop(struct worker *w)
 			st->cut = true;
 		stream_error(st, "system-shutdown", NULL);
 	}
+	http_stop(w);
 	loop_run_deferred(w->loop);
 	for (size_t at = 0; (e = map_next(&w->accounts, &at)) != NULL;) {
 		struct account *a = e->value;
@@ -274,6 +276,7 @@ static void drain(struct server *s)
 			s2s_stop(w);
 			while (w->streams != NULL)
 				stream_free_now(w->streams);
+			http_free(w);
 			account_give_up(w);
 			any |= loop_drain(w->loop);
 			if (last && w->db != NULL)

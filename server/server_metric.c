@@ -7,6 +7,7 @@ static const char *const log_levels[] = { "error", "warning", "notice", "info", 
 
 static const char *const directions[] = { "in", "out", NULL };
 static const char *const s2s_failures[] = { "dns", "connect", "tls", "certificate", "sasl", "dialback", "stream", "time", NULL };
+static const char *const http_classes[] = { "2xx", "3xx", "4xx", "5xx", NULL };
 
 const struct sterna_metric server_metric_table[] = {
 	[METRIC_STANZAS_IN] = { "sterna_stanzas_received_total", "Stanzas received from clients.", METRIC_COUNTER },
@@ -42,6 +43,11 @@ const struct sterna_metric server_metric_table[] = {
 	[METRIC_LOG_DROPPED] = { "sterna_log_dropped_total", "Lines of the log that could not be written.",
 		METRIC_COUNTER },
 	[METRIC_STARTED] = { "sterna_start_time_seconds", "Unix time of the start.", METRIC_GAUGE, .scale = 1e-6 },
+	[METRIC_HTTP_REQUESTS] = { "sterna_http_requests_total", "HTTP requests answered.", METRIC_COUNTER,
+		.labels = { { "class", http_classes } } },
+	[METRIC_HTTP_CONNECTIONS] = { "sterna_http_connections", "Open HTTP connections.", METRIC_GAUGE },
+	[METRIC_HTTP_FULL] = { "sterna_http_connections_full_total",
+		"Times that new HTTP connections had to wait for others to end.", METRIC_COUNTER },
 	{ 0 }
 };
 

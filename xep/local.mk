@@ -100,6 +100,11 @@ xep_xep0115_caps_la_CFLAGS = $(MODULE_CFLAGS)
 xep_xep0115_caps_la_LDFLAGS = $(MODULE_LDFLAGS)
 xep_xep0115_caps_la_LIBADD = $(OPENSSL_LIBS)
 
+module_LTLIBRARIES += xep/xep0156_host_meta.la
+xep_xep0156_host_meta_la_SOURCES = xep/xep0156_host_meta.c
+xep_xep0156_host_meta_la_CFLAGS = $(MODULE_CFLAGS)
+xep_xep0156_host_meta_la_LDFLAGS = $(MODULE_LDFLAGS)
+
 module_LTLIBRARIES += xep/xep0157_contact.la
 xep_xep0157_contact_la_SOURCES = xep/xep0157_contact.c
 xep_xep0157_contact_la_CFLAGS = $(MODULE_CFLAGS)

@@ -18,6 +18,16 @@ tests_fuzz_fuzz_proxy_SOURCES = tests/fuzz/fuzz_proxy.c
 tests_fuzz_fuzz_proxy_LDADD = $(FUZZ_LDADD)
 tests_fuzz_fuzz_proxy_LDFLAGS = $(FUZZ_LINKFLAGS)
 
+noinst_PROGRAMS += tests/fuzz/fuzz_http
+tests_fuzz_fuzz_http_SOURCES = tests/fuzz/fuzz_http.c
+tests_fuzz_fuzz_http_LDADD = $(FUZZ_LDADD)
+tests_fuzz_fuzz_http_LDFLAGS = $(FUZZ_LINKFLAGS)
+
+noinst_PROGRAMS += tests/fuzz/fuzz_ws
+tests_fuzz_fuzz_ws_SOURCES = tests/fuzz/fuzz_ws.c
+tests_fuzz_fuzz_ws_LDADD = $(FUZZ_LDADD)
+tests_fuzz_fuzz_ws_LDFLAGS = $(FUZZ_LINKFLAGS)
+
 noinst_PROGRAMS += tests/fuzz/fuzz_xml
 tests_fuzz_fuzz_xml_SOURCES = tests/fuzz/fuzz_xml.c
 tests_fuzz_fuzz_xml_LDADD = $(FUZZ_LDADD)

@@ -45,5 +45,8 @@ EXTRA_DIST += \
 	tests/integration/test_start.py \
 	tests/integration/test_storage.py \
 	tests/integration/test_streams.py \
+	tests/integration/test_websocket.py \
 	tests/integration/test_xep0114.py \
+	tests/integration/test_xep0156.py \
+	tests/integration/web.py \
 	tests/integration/xmpp.py

@@ -189,6 +189,7 @@ class Runner:
         if self.options.external:
             raise Skipped('needs a daemon of its own')
         server = sterna.Server(self.options.db, test.options, name=test.name)
+        server.transport = self.options.transport
         try:
             server.add_users(test.users.values())
             server.start()
@@ -214,6 +215,7 @@ class Runner:
             self.shared.add_users(u for t in public for u in t.users.values())
         elif public:
             self.shared = sterna.Server(self.options.db, {}, name='shared')
+            self.shared.transport = self.options.transport
             try:
                 self.shared.add_users([u for t in public for u in t.users.values()])
                 self.shared.start()
@@ -241,6 +243,7 @@ def main():
     parser.add_argument('-j', '--jobs', type=int, default=4, help='tests at the same time (4)')
     parser.add_argument('--db', choices=('sqlite', 'postgresql'), default='sqlite')
     parser.add_argument('--quick', action='store_true', help='a handful')
+    parser.add_argument('--transport', choices=('tcp', 'websocket'), default='tcp', help='of the scripts\' clients')
     parser.add_argument('--list', action='store_true')
     parser.add_argument('--external', metavar='HOST:PORT[:TLSPORT]', help='test another server')
     parser.add_argument('--adduser', metavar='COMMAND', help='with --external: called with user and password')

@@ -16,6 +16,7 @@ import tempfile
 import time
 import uuid
 
+import web
 import xmpp
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
@@ -127,7 +128,8 @@ class Server:
     def __init__(self, db='sqlite', options=None, host='localhost', name='sternad'):
         self.host, self.db, self.name = host, db, name
         self.home = pathlib.Path(tempfile.mkdtemp(prefix='sterna-'))
-        self.port, self.tls_port, self.http_port = free_ports(3)
+        self.port, self.tls_port, self.http_port, self.https_port = free_ports(4)
+        self.transport = 'tcp'
         self.process, self.starts, self.database = None, 0, None
         self.problems = []
         (self.home / 'tls').mkdir()
@@ -144,6 +146,7 @@ class Server:
                 {'kind': 'c2s', 'address': '127.0.0.1', 'port': self.port},
                 {'kind': 'c2s', 'address': '127.0.0.1', 'port': self.tls_port, 'tls': 'direct'},
                 {'kind': 'http', 'address': '127.0.0.1', 'port': self.http_port},
+                {'kind': 'http', 'address': '127.0.0.1', 'port': self.https_port, 'tls': 'direct'},
             ],
             'storage': self.storage(),
             'server': {'workers': 2, 'control': str(self.home / 'control.sock'), 
@@ -292,6 +295,9 @@ class Server:
     # -- clients -------------------------------------------------------------------------------------
 
     def client(self, user, password, direct_tls=False, **options):
+        if self.transport == 'websocket':
+            return web.WsClient(user, password, host=self.host, cafile=str(self.crt), direct_tls=direct_tls,
+                                port=self.https_port if direct_tls else self.http_port, **options)
         return xmpp.Client(user, password, host=self.host, cafile=str(self.crt), direct_tls=direct_tls,
                            port=self.tls_port if direct_tls else self.port, **options)
 

@@ -221,7 +221,7 @@ def test_usual_modules(t):
         server.configure()
         server.ctl('reload')
         usual = loaded()
-        check({'ping', 'mam', 'time', 'http'} <= usual and 'external' in usual, usual)
+        check({'ping', 'mam', 'time', 'metrics'} <= usual and 'external' in usual, usual)
         server.tree['modules'] = {'ping': False, 'time': {'utc_only': True}, 'mam': True}
         server.configure()
         server.ctl('reload')
