@@ -181,11 +181,16 @@ static const struct sterna_option http_options[] = {
 	STERNA_OPT(W, request_time, "30s", "1s..10m", "for a request, from connection or previous answer to its end"),
 	STERNA_OPT(W, connections, "1000", "1..1000000", "open at once and no WebSocket; more wait to be accepted"),
 	STERNA_OPT(W, websocket, "/xmpp-websocket", NULL, "path of WebSocket (RFC 7395); '' to not offer it"),
+	STERNA_OPT(W, bosh, "/http-bind", NULL, "path of BOSH (XEP-0206); '' to not offer it"),
 	STERNA_OPT(W, url, NULL, NULL, "how clients reach the listener through a proxy, as https://{host}; {host}: the domain"),
 	STERNA_OPT(W, origins, "*", NULL, "web pages that may connect (https://chat.example.org); '*': all"),
 	STERNA_OPT(W, proxies, NULL, NULL, "networks (10.0.0.0/8) of proxies that say for whom they ask"),
 	STERNA_OPT(W, forwarded, "x-forwarded", "x-forwarded|forwarded", "in which headers they do: X-Forwarded-For, or Forwarded"),
 	STERNA_OPT(W, plain, "false", NULL, "let clients log in without TLS; without this only from this machine"),
+	STERNA_OPT(W, bosh_wait, "60s", "1s..10m", "how long a BOSH request may wait for something to say"),
+	STERNA_OPT(W, bosh_inactivity, "60s", "5s..10m", "without a request, then the connection counts as lost"),
+	STERNA_OPT(W, bosh_polling, "5s", "1s..1m", "shortest pause between requests that ask for nothing"),
+	STERNA_OPT(W, bosh_sessions, "20000", "1..1000000", "of the whole process"),
 	{ 0 }
 };
 
@@ -224,7 +229,7 @@ const struct sterna_option config_options[] = {
 	STERNA_OPT_SECTION(K, s2s, s2s_options, "other servers"),
 	STERNA_OPT_SECTION(K, dns, dns_options, "how other servers are looked up"),
 	STERNA_OPT_MAP(K, routes, struct config_route, domain, route_options, "fixed ways to other servers"),
-	STERNA_OPT_SECTION(K, http, http_options, "HTTP: WebSocket and what modules serve"),
+	STERNA_OPT_SECTION(K, http, http_options, "HTTP: WebSocket, BOSH and what modules serve"),
 	STERNA_OPT_SECTION(K, log, log_options, "the log"),
 	STERNA_OPT_MAP(K, components, struct config_component, domain, component_options, "external components (XEP-0114)"),
 	STERNA_OPT_MAP(K, admins, struct config_admin, jid, admin_options, "who may administer, from a client"),
@@ -406,6 +411,10 @@ static enum sterna_result check_http(struct config *c, struct config_error *err)
 				"'%.80s' is no network; write it as 10.0.0.0/8, with zeros behind the prefix", h->proxies.item[i]);
 	if (*h->websocket != '\0' && *h->websocket != '/')
 		return config_fail(err, config_blame(n, "websocket"), false, "a path begins with '/'");
+	if (*h->bosh != '\0' && *h->bosh != '/')
+		return config_fail(err, config_blame(n, "bosh"), false, "a path begins with '/'");
+	if (*h->bosh != '\0' && strcmp(h->bosh, h->websocket) == 0)
+		return config_fail(err, config_blame(n, "bosh"), false, "websocket has this path");
 	if (h->url != NULL && strncmp(h->url, "https://", 8) != 0)
 		return config_fail(err, config_blame(n, "url"), false, "clients come over TLS; write it as https://{host}");
 	return STERNA_OK;

@@ -153,12 +153,14 @@ struct config_http {
 	struct sterna_size header_bytes, body_bytes;
 	struct sterna_duration request_time;
 	unsigned connections;
-	const char *websocket;                  /* a path; "": not offered */
+	const char *websocket, *bosh;           /* paths; "": not offered */
 	const char *url;                        /* how clients reach the listener; NULL: as it listens */
 	struct sterna_list origins;             /* "*": any */
 	struct sterna_list proxies;             /* CIDRs whose headers are believed */
 	unsigned forwarded;                     /* enum config_forwarded */
 	bool plain;
+	struct sterna_duration bosh_wait, bosh_inactivity, bosh_polling;
+	unsigned bosh_sessions;
 };
 
 struct config_log {

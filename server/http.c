@@ -186,7 +186,7 @@ static char *base_url(const struct config *c, const char *host)
 char *sterna_web_url(struct sterna_mod *m, const char *host, enum sterna_web what)
 {
 	const struct config *c = m->server->config;
-	const char *path = what == STERNA_WEB_SOCKET ? c->http.websocket : "";
+	const char *path = what == STERNA_WEB_SOCKET ? c->http.websocket : what == STERNA_WEB_BOSH ? c->http.bosh : "";
 	char *base = what == STERNA_WEB_PAGE || *path != '\0' ? base_url(c, host) : NULL, *url = NULL;
 
 	if (base != NULL)

@@ -7,9 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include "server/bosh.h"
 #include "server/http_forwarded.h"
 #include "server/net.h"
 #include "server/websocket.h"
+
+enum { AHEAD_MAX = 65536 };          /* of later requests, read while one is answered */
 
 static void next_request(struct http_conn *c);
 
@@ -34,6 +37,13 @@ void http_conn_later(struct http_conn *c, http_conn_fn *fn)
 	loop_defer(c->worker->loop, &c->task);
 }
 
+void http_conn_wait(struct http_conn *c, void (*gone)(void *arg, struct http_conn *c), void *arg)
+{
+	c->gone = gone;
+	c->gone_arg = arg;
+	set_reading(c, true);
+}
+
 static void on_task(struct task *t, void *arg)
 {
 	struct http_conn *c = arg;
@@ -52,6 +62,10 @@ static void complete(struct http_conn *c)
 	set_reading(c, false);
 	r->body = buf_len(&c->body) > 0 ? buf_data(&c->body) : "";
 	r->body_len = buf_len(&c->body);
+	if (c->web && bosh_is_path(c->worker->server, r->path)) {
+		bosh_request(c);
+		return;
+	}
 	sterna_http_dispatch(c->worker, r);
 	http_conn_answer(c);
 }
@@ -181,8 +195,10 @@ static void on_read(void *arg, const char *bytes, size_t len)
 
 	if (c->state == HTTP_CLOSED)
 		return;
-	/* While an answer is made nothing is read: what comes here then is at most the rest of one read. */
+	/* While an answer is made nothing is read, or to see the end of the connection: then not much. */
 	buf_add(&c->in, bytes, len);
+	if (c->state == HTTP_ANSWER && buf_len(&c->in) > AHEAD_MAX)
+		set_reading(c, false);
 	work(c);
 }
 
@@ -297,6 +313,7 @@ void http_conn_answer(struct http_conn *c)
 	const unsigned class = c->request.status / 100;
 
 	c->gone = NULL;
+	set_reading(c, false);
 	write_answer(c);
 	if (class >= 2 && class <= 5)
 		metric_add(c->worker->server->metric_set, c->worker->index, METRIC_HTTP_REQUESTS, class - 2, 1);

@@ -53,6 +53,8 @@ void http_conn_accept(struct worker *w, int fd, const struct conn_options *o, co
 void http_conn_answer(struct http_conn *c);
 /** The same with a short text. */
 void http_conn_say(struct http_conn *c, unsigned status, const char *text);
+/** The answer comes later; gone(arg, c) is called if the connection ends before that. */
+void http_conn_wait(struct http_conn *c, void (*gone)(void *arg, struct http_conn *c), void *arg);
 /** Run fn at the end of the turn, when nobody stands in the connection's code. */
 void http_conn_later(struct http_conn *c, http_conn_fn *fn);
 /** Go on on another worker, at the end of the turn: fn(c) runs there. State HTTP_ANSWER only. */

@@ -8,6 +8,9 @@ server_libsterna_la_SOURCES = \
 	server/auth.c server/auth.h \
 	server/base64.c server/base64.h \
 	server/bind2.c server/bind2.h \
+	server/bosh.c server/bosh.h \
+	server/bosh_body.c server/bosh_body.h \
+	server/bosh_pipe.c server/bosh_pipe.h \
 	server/buf.c server/buf.h \
 	server/c2s.c server/c2s.h \
 	server/call.c server/call.h \

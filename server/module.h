@@ -498,9 +498,9 @@ void sterna_http_reply(struct sterna_http_request *r, unsigned status, const cha
 
 /** A header more for the answer; its length and type have their own way. A value with a line break is left out. */
 void sterna_http_add_header(struct sterna_http_request *r, const char *name, const char *value);
-/** Where clients find us: "wss://example.org:5281/xmpp-websocket", "https://…" for a host of
+/** Where clients find us: "wss://example.org:5281/xmpp-websocket", "https://…/http-bind", "https://…" for a host of
  *  ours, as http.url says or as the listeners have it. New (free() it), or NULL: not to be reached over TLS. */
-enum sterna_web { STERNA_WEB_PAGE, STERNA_WEB_SOCKET };
+enum sterna_web { STERNA_WEB_PAGE, STERNA_WEB_SOCKET, STERNA_WEB_BOSH };
 char *sterna_web_url(struct sterna_mod *m, const char *host, enum sterna_web what);
 /** The port of the first listener of that kind, 0: there is none. */
 enum sterna_port { STERNA_PORT_CLIENTS, STERNA_PORT_CLIENTS_TLS };

@@ -6,7 +6,7 @@
 #include <time.h>
 #include "server/account.h"
 #include "server/dns.h"
-#include "server/http_conn.h"
+#include "server/bosh.h"
 #include "server/ids.h"
 #include "server/memory.h"
 #include "server/net.h"
@@ -199,6 +199,7 @@ static struct worker *worker_new(struct server *s, struct loop *l, unsigned inde
 	loop_random(l, keys, sizeof keys);
 	map_init(&w->accounts, keys[0], keys[1]);
 	map_init(&w->lanes, keys[0], keys[1]);
+	map_init(&w->bosh, keys[0], keys[1]);
 	map_init(&w->links, keys[0], keys[1]);
 	return w;
 }
@@ -277,6 +278,7 @@ static void drain(struct server *s)
 			while (w->streams != NULL)
 				stream_free_now(w->streams);
 			http_free(w);
+			bosh_free_all(w);
 			account_give_up(w);
 			any |= loop_drain(w->loop);
 			if (last && w->db != NULL)
@@ -301,6 +303,7 @@ static void worker_free(struct worker *w)
 	dns_free(&w->dns);
 	map_clear(&w->accounts);
 	map_clear(&w->lanes);
+	map_clear(&w->bosh);
 	map_clear(&w->links);
 	modules_event(w, STERNA_WORKER_ENDED, NULL, NULL, NULL);
 	gate_clear(&w->logins);

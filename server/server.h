@@ -65,7 +65,7 @@ struct server {
 	_Atomic(int64_t) clock_noted_ms;         /* the time that is stored (ids.h) … */
 	_Atomic(int64_t) clock_ahead_ms;         /* … and how far it was ahead of the monotonic clock then */
 	atomic_ulong sessions, streams;          /* now */
-	atomic_ulong http_connections;
+	atomic_ulong http_connections, bosh_sessions;
 	uint64_t memory_limit;                   /* of the control group; 0: none, or a simulation */
 	atomic_bool memory_short;                /* above 85 % of what the process may use */
 	bool running;                            /* the workers' threads run */
@@ -95,6 +95,7 @@ struct worker {
 	unsigned awake_count;
 	struct xml_pool *parsers;
 	struct http_conn *http_conns;            /* doubly linked, all of this worker */
+	struct map bosh;                         /* id to session of BOSH, those whose home this worker is */
 	struct account *idle_first, *idle_last;  /* accounts without sessions or work, longest idle first */
 	size_t idle_count;
 	void **slots;                            /* modules' worker slots, by slot index */
@@ -120,7 +121,8 @@ enum server_metric { METRIC_STANZAS_IN, METRIC_STANZAS_OUT, METRIC_STANZAS_REFUS
 	METRIC_LONGEST_TURN, METRIC_DB_QUEUE_BYTES, METRIC_DB_UP, METRIC_OFFLINE_STORED, METRIC_SM_RESUMED,
 	METRIC_S2S_STANZAS, METRIC_S2S_BOUNCED, METRIC_S2S_FAILURES, METRIC_WORKERS,
 	METRIC_LOGINS_WAITING, METRIC_LATE, METRIC_CERTIFICATE_DAYS, METRIC_LOG_LINES, METRIC_LOG_DROPPED, METRIC_STARTED,
-	METRIC_HTTP_REQUESTS, METRIC_HTTP_CONNECTIONS, METRIC_HTTP_FULL };
+	METRIC_HTTP_REQUESTS, METRIC_HTTP_CONNECTIONS, METRIC_HTTP_FULL,
+	METRIC_BOSH_SESSIONS };
 enum s2s_direction { S2S_IN, S2S_OUT };
 /** Why no stream to or from another server came about: labels of METRIC_S2S_FAILURES. */
 enum s2s_failure { S2S_FAILURE_DNS, S2S_FAILURE_CONNECT, S2S_FAILURE_TLS, S2S_FAILURE_CERTIFICATE, S2S_FAILURE_SASL,

@@ -48,6 +48,7 @@ const struct sterna_metric server_metric_table[] = {
 	[METRIC_HTTP_CONNECTIONS] = { "sterna_http_connections", "Open HTTP connections.", METRIC_GAUGE },
 	[METRIC_HTTP_FULL] = { "sterna_http_connections_full_total",
 		"Times that new HTTP connections had to wait for others to end.", METRIC_COUNTER },
+	[METRIC_BOSH_SESSIONS] = { "sterna_bosh_sessions", "Sessions of BOSH.", METRIC_GAUGE },
 	{ 0 }
 };
 
@@ -83,6 +84,8 @@ void server_on_metrics_read(void *arg)
 
 	metric_store(s->metric_set, 0, METRIC_SESSIONS, 0, (int64_t)atomic_load(&s->sessions));
 	metric_store(s->metric_set, 0, METRIC_STREAMS, 0, (int64_t)atomic_load(&s->streams));
+	metric_store(s->metric_set, 0, METRIC_HTTP_CONNECTIONS, 0, (int64_t)atomic_load(&s->http_connections));
+	metric_store(s->metric_set, 0, METRIC_BOSH_SESSIONS, 0, (int64_t)atomic_load(&s->bosh_sessions));
 	metric_store(s->metric_set, 0, METRIC_WORKERS, 0, s->worker_count);
 	metric_store(s->metric_set, 0, METRIC_STARTED, 0, s->started_us);
 	if (s->net != NULL)

@@ -1,5 +1,5 @@
 /* XEP-0156 Discovering Alternative XMPP Connection Methods 1.4, with what XEP-0487 adds: for each of our domains
- * /.well-known/host-meta and host-meta.json say where WebSocket is. */
+ * /.well-known/host-meta and host-meta.json say where WebSocket and BOSH are. */
 #include "server/module.h"
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +22,7 @@ static const struct sterna_option options[] = {
 
 static const struct { enum sterna_web what; const char *rel; int priority; } links[] = {
 	{ STERNA_WEB_SOCKET, REL "websocket", 15 },
+	{ STERNA_WEB_BOSH, REL "xbosh", 20 },
 };
 enum { LINKS = sizeof links / sizeof *links };
 

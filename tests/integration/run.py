@@ -243,7 +243,7 @@ def main():
     parser.add_argument('-j', '--jobs', type=int, default=4, help='tests at the same time (4)')
     parser.add_argument('--db', choices=('sqlite', 'postgresql'), default='sqlite')
     parser.add_argument('--quick', action='store_true', help='a handful')
-    parser.add_argument('--transport', choices=('tcp', 'websocket'), default='tcp', help='of the scripts\' clients')
+    parser.add_argument('--transport', choices=('tcp', 'websocket', 'bosh'), default='tcp', help='of the scripts\' clients')
     parser.add_argument('--list', action='store_true')
     parser.add_argument('--external', metavar='HOST:PORT[:TLSPORT]', help='test another server')
     parser.add_argument('--adduser', metavar='COMMAND', help='with --external: called with user and password')

@@ -298,6 +298,9 @@ class Server:
         if self.transport == 'websocket':
             return web.WsClient(user, password, host=self.host, cafile=str(self.crt), direct_tls=direct_tls,
                                 port=self.https_port if direct_tls else self.http_port, **options)
+        if self.transport == 'bosh':
+            return web.BoshClient(user, password, host=self.host, cafile=str(self.crt), direct_tls=direct_tls,
+                                  port=self.https_port if direct_tls else self.http_port, **options)
         return xmpp.Client(user, password, host=self.host, cafile=str(self.crt), direct_tls=direct_tls,
                            port=self.tls_port if direct_tls else self.port, **options)
 

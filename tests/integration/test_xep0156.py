@@ -29,6 +29,7 @@ def test_xml_and_json(t):
     check(headers['Content-Type'].startswith('application/xrd+xml'), headers['Content-Type'])
     links = {link.get('rel'): link.get('href') for link in ET.fromstring(body).findall(XRD + 'Link')}
     check(links[REL + 'websocket'] == url, links)
+    check(links[REL + 'xbosh'] == 'https://localhost:%d/http-bind' % t.server.https_port, links)
     status, headers, body = get(t, '/.well-known/host-meta.json')
     check(status == 200 and headers['Access-Control-Allow-Origin'] == '*', 'JSON: %d' % status)
     told = json.loads(body)

@@ -1,6 +1,8 @@
-"""Clients over HTTP: WebSocket (RFC 7395), and what tests need to speak HTTP byte by byte. Standard library only."""
+"""Clients over HTTP: WebSocket (RFC 7395), BOSH (XEP-0206), and what tests need to speak HTTP byte by byte. Standard library only."""
 import base64
 import os
+import re
+import select
 import socket
 import ssl
 import struct
@@ -11,6 +13,7 @@ from xml.sax.saxutils import quoteattr
 
 import xmpp
 
+NS_BOSH = 'http://jabber.org/protocol/httpbind'
 NS_FRAMING = 'urn:ietf:params:xml:ns:xmpp-framing'
 
 
@@ -184,6 +187,146 @@ def websocket(t, user, server=None, **options):
     name, password = (user, 'pw') if server is not t.server else t.users[user]
     client = WsClient(name, password, host=server.host, cafile=str(server.crt), direct_tls=tls, name=user,
                       port=server.https_port if tls else server.http_port, **options)
+    client.transcript = t.transcript
+    t.clients.append(client)
+    return client
+
+class BoshClient(xmpp.Client):
+    """A client over BOSH with two connections, as browsers do it; otherwise as xmpp.Client. raw() is for tests of requests."""
+
+    path, wait, hold, attributes = '/http-bind', 10, 1, ''
+
+    def reset(self):
+        super().reset()
+        self.ways, self.sid, self.rid, self.over = [], None, int.from_bytes(os.urandom(4), 'big'), None
+
+    def connect(self):
+        self.reset()
+        self.sock = None
+        return self
+
+    def way(self):
+        """An idle connection: [socket, what came, waits for an answer]."""
+        for each in self.ways:
+            if not each[2]:
+                return each
+        sock = socket.create_connection((self.address, self.port), timeout=xmpp.TIMEOUT)
+        if self.direct_tls:
+            context = ssl.create_default_context(cafile=self.cafile)
+            sock = context.wrap_socket(sock, server_hostname=self.host)
+        self.ways.append([sock, b'', False])
+        self.sock = sock
+        return self.ways[-1]
+
+    def raw(self, body, way=None):
+        """One request, not waited for."""
+        way = way or self.way()
+        data = body.encode() if isinstance(body, str) else body
+        self.note('>', data)
+        way[0].sendall(b'POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: text/xml\r\nContent-Length: %d\r\n\r\n'
+                       % (self.path.encode(), self.host.encode(), len(data)) + data)
+        way[2] = True
+        return way
+
+    def body(self, inner=b'', attributes='', rid=None):
+        if rid is None:
+            self.rid += 1
+            rid = self.rid
+        inner = inner.encode() if isinstance(inner, str) else inner
+        return ("<body xmlns='%s' rid='%d' sid='%s' xmlns:xmpp='urn:xmpp:xbosh' %s>" % (NS_BOSH, rid, self.sid, attributes)
+                ).encode() + inner + b'</body>'
+
+    def post(self, inner=b'', attributes=''):
+        return self.raw(self.body(inner, attributes))
+
+    def send(self, text):
+        parts = [each.replace(b' ', b" xmlns='jabber:client' ", 1) if b'xmlns' not in each.partition(b'>')[0] and b' ' in
+                 each.partition(b'>')[0] else each.replace(b'/>', b" xmlns='jabber:client'/>", 1)
+                 if b'xmlns' not in each.partition(b'>')[0] else each for each in elements(text)]
+        waiting = [w for w in self.ways if w[2]]
+        if len(waiting) > self.hold:                    # both are under way: one answer must come first
+            self.read_more(time.monotonic() + xmpp.TIMEOUT)
+        self.post(b''.join(parts))
+
+    def read_more(self, deadline):
+        if self.over is not None:
+            self.eof = True
+            return False
+        if self.sid and not any(w[2] for w in self.ways):
+            self.post()
+        while True:
+            waiting = [w for w in self.ways if w[2]]
+            for way in waiting:
+                answer = self.answer_in(way)
+                if answer is not None:
+                    self.took(answer)
+                    return True
+            left = deadline - time.monotonic()
+            ready = select.select([w[0] for w in waiting], [], [], max(left, 0))[0]
+            if not ready:
+                raise xmpp.TimedOut('%s: nothing came' % self.name)
+            for way in waiting:
+                if way[0] in ready:
+                    more = way[0].recv(65536)
+                    if not more:
+                        raise xmpp.Closed('%s: the connection is gone' % self.name)
+                    way[1] += more
+
+    @staticmethod
+    def answer_in(way):
+        head, gap, rest = way[1].partition(b'\r\n\r\n')
+        if not gap:
+            return None
+        length = int(re.search(rb'Content-Length: (\d+)', head).group(1))
+        if len(rest) < length:
+            return None
+        way[1], way[2] = rest[length:], False
+        if not head.startswith(b'HTTP/1.1 200'):
+            raise xmpp.XmppError('HTTP: %r' % head)
+        return rest[:length]
+
+    def took(self, answer):
+        self.note('<', answer)
+        elem = ET.fromstring(answer)
+        self.last = elem
+        if elem.get('type') == 'terminate':
+            self.over = elem.get('condition') or ''
+        self.queue.extend(list(elem))
+
+    def open(self, header=None):
+        if self.sid is None:
+            self.raw("<body xmlns='%s' rid='%d' to='%s' wait='%d' hold='%d' ver='1.6' xmpp:version='1.0' "
+                     "xmlns:xmpp='urn:xmpp:xbosh' %s/>" % (NS_BOSH, self.rid, self.host, self.wait, self.hold, self.attributes))
+            self.read_more(time.monotonic() + xmpp.TIMEOUT)
+            self.sid = self.last.get('sid')
+            self.stream.header = {'id': self.last.get('authid'), 'from': self.last.get('from')}
+        else:
+            self.post(attributes="xmpp:restart='true' to='%s'" % self.host)
+        self.features = self.expect('{%s}features' % xmpp.NS_STREAM)
+        return self.features
+
+    def secure(self):
+        return self.open()
+
+    def close(self):
+        self.post(attributes="type='terminate'")
+        self.wait_closed()
+        self.cut()
+
+    def cut(self):
+        for way in self.ways:
+            way[0].close()
+        self.ways, self.sock = [], None
+
+
+def bosh(t, user, server=None, **options):
+    """A client of the test's server over BOSH, not yet connected."""
+    server = server or t.server
+    tls = options.pop('tls', False)
+    options.setdefault('resource', 'bosh')
+    name, password = (user, 'pw') if server is not t.server else t.users[user]
+    client = BoshClient(name, password, host=server.host, cafile=str(server.crt), direct_tls=tls, name=user,
+                        port=server.https_port if tls else server.http_port, **options)
     client.transcript = t.transcript
     t.clients.append(client)
     return client
