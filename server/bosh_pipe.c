@@ -282,6 +282,16 @@ static enum sterna_result no_binding(struct transport *t, const char *type, unsi
 	return STERNA_ENOTFOUND; /* the TLS there is belongs to single requests */
 }
 
+static void be_patient(struct transport *t, bool on)
+{
+	(void)t, (void)on; /* that is a matter of the requests' connections */
+}
+
+static bool is_late(struct transport *t)
+{
+	return bosh_pipe_waiting(pipe_of(t)) > 0;
+}
+
 static const char *nothing(struct transport *t)
 {
 	(void)t;
@@ -297,6 +307,7 @@ static const char *no_addr(struct transport *t, size_t index)
 static const struct transport_ops ops = {
 	.start_tls = pipe_start_tls, .flush = pipe_flush, .set_reading = pipe_set_reading, .close = pipe_close,
 	.free = pipe_free, .detach = pipe_detach, .attach = pipe_attach, .channel_binding = no_binding,
+	.set_patient = be_patient, .is_late = is_late,
 	.tls_version = nothing, .tls_cipher = nothing, .tls_sni = nothing, .peer_xmpp_addr = no_addr,
 };
 

@@ -105,6 +105,16 @@ static const struct sterna_route *find(const struct registry *g, struct sterna_h
 	return NULL;
 }
 
+bool sterna_http_streams(struct worker *w, const struct sterna_http_request *r)
+{
+	struct sterna_http_request copy = *r;
+	const struct module_slot *slot = NULL;
+	unsigned flags = 0;
+	const struct sterna_route *t = find(w->registry, &copy, &slot, &flags);
+
+	return t != NULL && (t->flags & STERNA_HTTP_STREAM) != 0;
+}
+
 /* Any page may read what such a path says (WHATWG Fetch §3.2). */
 static void share(struct sterna_http_request *r)
 {
@@ -130,7 +140,7 @@ void sterna_http_dispatch(struct worker *w, struct sterna_http_request *r)
 	if (t != NULL) {
 		r->allow[0] = '\0';
 		t->fn(slot->mod, r);
-		if (r->status == 0) {
+		if (r->status == 0 && !r->later) {
 			log_error("http", "a module gave no answer", "module", slot->m->name, "path", t->path);
 			say(r, 500, "no answer\n");
 		}

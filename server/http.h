@@ -16,6 +16,7 @@ struct sterna_http_request {
 	size_t body_len;
 	const struct http_head *head;           /* NULL: there are no headers */
 	struct http_conn *conn;                 /* NULL in tests */
+	bool later;                             /* the answer comes later */
 	bool no_web, no_monitoring;             /* where it came in does not serve that */
 	/* the answer */
 	unsigned status;                        /* 0: none yet */
@@ -28,6 +29,8 @@ struct sterna_http_request {
 /** Answer a request by the route that its path and method name (HEAD as GET): 404 without such a path, 405 with
  *  Allow without such a method, 500 if the handler gave no answer. Always answers. */
 void sterna_http_dispatch(struct worker *w, struct sterna_http_request *r);
+/** Does a route take this request without its body (STERNA_HTTP_STREAM)? */
+bool sterna_http_streams(struct worker *w, const struct sterna_http_request *r);
 void sterna_http_clear(struct sterna_http_request *r);  /**< frees the answer */
 
 #endif

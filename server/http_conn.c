@@ -8,6 +8,7 @@
 #include <string.h>
 #include <time.h>
 #include "server/bosh.h"
+#include "server/http_file.h"
 #include "server/http_forwarded.h"
 #include "server/net.h"
 #include "server/websocket.h"
@@ -78,6 +79,35 @@ static void refuse(struct http_conn *c, unsigned status, const char *text)
 	http_conn_say(c, status, text);
 }
 
+/* At least so fast, on average. */
+enum { LEAST_PER_S = 4096 };
+
+static void allow_time(struct http_conn *c, uint64_t bytes)
+{
+	timer_set(&c->deadline, (uint64_t)config(c)->request_time.us + bytes / LEAST_PER_S * 1000000);
+}
+
+/* A route that is asked before the body is there. */
+static void begin_stream(struct http_conn *c)
+{
+	const bool body = c->head.chunked || c->head.content_length > 0;
+
+	c->state = HTTP_ANSWER;
+	set_reading(c, false);
+	allow_time(c, c->head.content_length);
+	sterna_http_dispatch(c->worker, &c->request);
+	if (c->state != HTTP_ANSWER || c->request.method == NULL)
+		return; /* no helper had time, and that was said */
+	if (c->request.later && c->file != NULL && strcmp(c->head.method, "PUT") == 0) {
+		c->state = HTTP_BODY;
+		c->body_left = c->head.content_length;
+		c->continued = !c->head.expects_continue;
+	} else if (!c->request.later) {
+		c->keep_alive &= !body; /* it comes all the same, and is no request */
+		http_conn_answer(c);
+	}
+}
+
 static void begin_body(struct http_conn *c)
 {
 	const uint64_t max = config(c)->body_bytes.bytes;
@@ -116,7 +146,10 @@ static void begin_request(struct http_conn *c)
 		websocket_request(c);
 		return;
 	}
-	begin_body(c);
+	if (sterna_http_streams(c->worker, r))
+		begin_stream(c);
+	else
+		begin_body(c);
 }
 
 static void read_head(struct http_conn *c)
@@ -166,8 +199,35 @@ static void read_chunks(struct http_conn *c)
 	}
 }
 
+static void read_into_file(struct http_conn *c)
+{
+	const size_t n = http_file_take(c->file, buf_data(&c->in), buf_len(&c->in));
+
+	if (c->state != HTTP_BODY)
+		return; /* refused */
+	buf_consume(&c->in, n);
+	c->body_left -= n;
+}
+
+void http_conn_resume(struct http_conn *c)
+{
+	if (!c->continued && buf_len(&c->in) == 0) {
+		buf_lit(&c->transport->out, "HTTP/1.1 100 Continue\r\n\r\n");
+		transport_send_later(c->transport);
+	}
+	c->continued = true;
+	if (buf_len(&c->in) > 0)
+		read_into_file(c);
+	else
+		set_reading(c, true);
+}
+
 static void read_body(struct http_conn *c)
 {
+	if (c->file != NULL) {
+		read_into_file(c);
+		return;
+	}
 	if (c->head.chunked) {
 		read_chunks(c);
 		return;
@@ -209,7 +269,10 @@ static void on_secure(void *arg)
 
 static void on_drained(void *arg)
 {
-	(void)arg;
+	struct http_conn *c = arg;
+
+	if (c->file != NULL)
+		http_file_drained(c->file);
 }
 
 static void on_closed(void *arg, enum sterna_result why, const char *text)
@@ -230,6 +293,15 @@ static void on_deadline(struct timer *t, void *arg)
 	struct http_conn *c = arg;
 
 	(void)t;
+	if (c->file != NULL) {
+		const bool sending = c->state == HTTP_ANSWER;
+
+		http_file_leave(&c->file);
+		if (sending) {
+			http_conn_free(&c);
+			return;
+		}
+	}
 	if (c->state == HTTP_BODY || buf_len(&c->in) > 0)
 		refuse(c, 408, "this took too long\n");
 	else
@@ -280,11 +352,10 @@ static void write_date(struct http_conn *c, struct buf *out)
 			months + 3 * t.tm_mon, t.tm_year + 1900, t.tm_hour, t.tm_min, t.tm_sec);
 }
 
-static void write_answer(struct http_conn *c)
+static void write_head(struct http_conn *c, uint64_t len)
 {
 	const struct sterna_http_request *r = &c->request;
 	struct buf *out = &c->transport->out;
-	const size_t len = buf_len(&r->content);
 
 	buf_addf(out, "HTTP/1.1 %u %s\r\n", r->status, reason(r->status));
 	write_date(c, out);
@@ -294,7 +365,7 @@ static void write_answer(struct http_conn *c)
 	if (r->type != NULL)
 		buf_addf(out, "Content-Type: %s\r\n", r->type);
 	if (r->status != 204 && r->status != 304 && r->status >= 200)
-		buf_addf(out, "Content-Length: %zu\r\n", len);
+		buf_addf(out, "Content-Length: %llu\r\n", (unsigned long long)len);
 	if (r->allow[0] != '\0')
 		buf_addf(out, "Allow: %s\r\n", r->allow);
 	buf_add(out, buf_data(&r->headers), buf_len(&r->headers));
@@ -303,18 +374,35 @@ static void write_answer(struct http_conn *c)
 	else if (c->head.is_1_0)
 		buf_lit(out, "Connection: keep-alive\r\n");
 	buf_lit(out, "\r\n");
-	if (r->method == NULL || strcmp(r->method, "HEAD") != 0)
-		buf_add(out, buf_data(&r->content), len);
 	transport_send_later(c->transport);
+}
+
+void http_conn_send_head(struct http_conn *c, uint64_t length)
+{
+	write_head(c, length);
+}
+
+void http_conn_drop(struct http_conn *c)
+{
+	http_conn_free(&c);
 }
 
 void http_conn_answer(struct http_conn *c)
 {
-	const unsigned class = c->request.status / 100;
+	const struct buf *content = &c->request.content;
 
 	c->gone = NULL;
 	set_reading(c, false);
-	write_answer(c);
+	write_head(c, buf_len(content));
+	if (c->request.method == NULL || strcmp(c->request.method, "HEAD") != 0)
+		buf_add(&c->transport->out, buf_data(content), buf_len(content));
+	http_conn_sent(c);
+}
+
+void http_conn_sent(struct http_conn *c)
+{
+	const unsigned class = c->request.status / 100;
+
 	if (class >= 2 && class <= 5)
 		metric_add(c->worker->server->metric_set, c->worker->index, METRIC_HTTP_REQUESTS, class - 2, 1);
 	sterna_http_clear(&c->request);
@@ -470,6 +558,8 @@ void http_conn_free(struct http_conn **cp)
 	timer_cancel(&c->deadline);
 	loop_undefer(c->worker->loop, &c->task);
 	unlink_conn(c);
+	if (c->file != NULL)
+		http_file_leave(&c->file);
 	if (c->held)
 		net_release(c->worker->server, &c->ip, loop_now_us(c->worker->loop));
 	net_http_closed(c->worker);

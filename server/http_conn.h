@@ -10,6 +10,7 @@
 #include "server/server.h"
 
 struct http_conn;
+struct http_file;
 typedef void http_conn_fn(struct http_conn *c);
 
 enum http_state {
@@ -42,6 +43,8 @@ struct http_conn {
 	struct worker *move_to;
 	void (*gone)(void *arg, struct http_conn *c); /* HTTP_ANSWER: the connection ends without the answer */
 	void *gone_arg;
+	struct http_file *file;              /* the body goes there, or the answer comes from there */
+	bool continued;                      /* 100 was said, or is not wanted */
 	bool keep_alive, reading, web, monitoring; /* the last two: what the listener serves */
 };
 
@@ -55,6 +58,11 @@ void http_conn_answer(struct http_conn *c);
 void http_conn_say(struct http_conn *c, unsigned status, const char *text);
 /** The answer comes later; gone(arg, c) is called if the connection ends before that. */
 void http_conn_wait(struct http_conn *c, void (*gone)(void *arg, struct http_conn *c), void *arg);
+/* For http_file.c. */
+void http_conn_send_head(struct http_conn *c, uint64_t length);  /**< of an answer whose content comes later */
+void http_conn_sent(struct http_conn *c);                        /**< all of it is out */
+void http_conn_resume(struct http_conn *c);                      /**< more of the body may come */
+void http_conn_drop(struct http_conn *c);                        /**< the answer cannot be ended: the connection goes */
 /** Run fn at the end of the turn, when nobody stands in the connection's code. */
 void http_conn_later(struct http_conn *c, http_conn_fn *fn);
 /** Go on on another worker, at the end of the turn: fn(c) runs there. State HTTP_ANSWER only. */

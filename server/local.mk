@@ -50,7 +50,9 @@ server_libsterna_la_SOURCES = \
 	server/fast.c server/fast.h \
 	server/gate.c server/gate.h \
 	server/http.c server/http.h \
+	server/http_api.c \
 	server/http_conn.c server/http_conn.h \
+	server/http_file.c server/http_file.h \
 	server/http_forwarded.c server/http_forwarded.h \
 	server/http_head.c server/http_head.h \
 	server/idna.c \

@@ -194,6 +194,7 @@ struct sterna_http_request;
 enum {
 	STERNA_HTTP_BELOW = 1,               /* path ends in '/', and stands for all below it */
 	STERNA_HTTP_CORS = 2,                /* pages of any origin may read it */
+	STERNA_HTTP_STREAM = 8,              /* the handler is called before the body comes, and may take it into a file */
 	STERNA_HTTP_MONITORING = 4,          /* not for clients: only where listen[].serves says so */
 };
 struct sterna_route {
@@ -498,6 +499,21 @@ void sterna_http_reply(struct sterna_http_request *r, unsigned status, const cha
 
 /** A header more for the answer; its length and type have their own way. A value with a line break is left out. */
 void sterna_http_add_header(struct sterna_http_request *r, const char *name, const char *value);
+/** For routes with STERNA_HTTP_STREAM. Take the body, of so many bytes, into a new file (absolute path, at most 400 bytes;
+ *  folders are made), never overwriting: 201, 409, 507… is answered when it is on disk, and half of one leaves nothing. */
+void sterna_http_save(struct sterna_http_request *r, const char *path, uint64_t size);
+/** Answer with a file, or the part that Range asks for; 404 if there is none. type: static. */
+void sterna_http_send(struct sterna_http_request *r, const char *path, const char *type);
+bool sterna_http_length(const struct sterna_http_request *r, uint64_t *out); /**< Content-Length; false: there is none */
+int64_t sterna_http_now(const struct sterna_http_request *r);                /**< Unix time */
+/** HMAC-SHA-256 in hexadecimal, by a key of this module that is the same on every node and after a restart. */
+#define STERNA_MAC_LEN 65
+void sterna_sign(struct sterna_mod *m, const char *text, char mac[STERNA_MAC_LEN]);
+/** In load(): a path as the configuration means it; borrowed, as long as the server. */
+const char *sterna_mod_file(struct sterna_mod *m, const char *path);
+/** Remove folders named by a day ("20261126") before that time, and the files in them; done later, by a helper thread. */
+void sterna_purge_days(struct sterna_mod *m, const char *folder, int64_t before);
+
 /** Where clients find us: "wss://example.org:5281/xmpp-websocket", "https://…/http-bind", "https://…" for a host of
  *  ours, as http.url says or as the listeners have it. New (free() it), or NULL: not to be reached over TLS. */
 enum sterna_web { STERNA_WEB_PAGE, STERNA_WEB_SOCKET, STERNA_WEB_BOSH };

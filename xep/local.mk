@@ -216,3 +216,8 @@ module_LTLIBRARIES += xep/xep0490_mds.la
 xep_xep0490_mds_la_SOURCES = xep/xep0490_mds.c xep/pep.h
 xep_xep0490_mds_la_CFLAGS = $(MODULE_CFLAGS)
 xep_xep0490_mds_la_LDFLAGS = $(MODULE_LDFLAGS)
+
+module_LTLIBRARIES += xep/xep0363_upload.la
+xep_xep0363_upload_la_SOURCES = xep/xep0363_upload.c
+xep_xep0363_upload_la_CFLAGS = $(MODULE_CFLAGS)
+xep_xep0363_upload_la_LDFLAGS = $(MODULE_LDFLAGS)

@@ -49,5 +49,6 @@ EXTRA_DIST += \
 	tests/integration/test_websocket.py \
 	tests/integration/test_xep0114.py \
 	tests/integration/test_xep0156.py \
+	tests/integration/test_xep0363.py \
 	tests/integration/web.py \
 	tests/integration/xmpp.py

@@ -1,0 +1,122 @@
+/* http_api.c - module.h's functions about HTTP that touch connections, files and the server's secret. */
+#include <dirent.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+#include "server/http_file.h"
+#include "server/registry.h"
+
+void sterna_sign(struct sterna_mod *m, const char *text, char mac[STERNA_MAC_LEN])
+{
+	const struct server *s = m->server;
+	unsigned char key[32], sum[32];
+	unsigned len = sizeof key;
+	char what[64];
+
+	/* A key for each module: none can make what another believes. */
+	snprintf(what, sizeof what, "module %s", m->slot->m->name);
+	if (HMAC(EVP_sha256(), s->secret, sizeof s->secret, (const unsigned char *)what, strlen(what), key, &len) == NULL
+		|| HMAC(EVP_sha256(), key, sizeof key, (const unsigned char *)text, strlen(text), sum, &len) == NULL)
+		abort(); /* OpenSSL without SHA-256 */
+	for (unsigned i = 0; i < sizeof sum; i++)
+		snprintf(mac + 2 * i, 3, "%02x", sum[i]);
+}
+
+const char *sterna_mod_file(struct sterna_mod *m, const char *path)
+{
+	return config_file(m->server->config, path);
+}
+
+bool sterna_http_length(const struct sterna_http_request *r, uint64_t *out)
+{
+	*out = r->head != NULL ? r->head->content_length : 0;
+	return r->head != NULL && r->head->has_length;
+}
+
+int64_t sterna_http_now(const struct sterna_http_request *r)
+{
+	return r->conn != NULL ? loop_wall_us(r->conn->worker->loop) / 1000000 : 0;
+}
+
+void sterna_http_save(struct sterna_http_request *r, const char *path, uint64_t size)
+{
+	r->later = true;
+	http_file_save(r->conn, path, size);
+}
+
+void sterna_http_send(struct sterna_http_request *r, const char *path, const char *type)
+{
+	r->later = true;
+	r->type = type;
+	http_file_send(r->conn, path);
+}
+
+/* --- old days --- */
+
+struct purge {
+	struct work work;
+	char *folder;
+	long before;                         /* 20261126 */
+};
+
+static void remove_day(const char *day)
+{
+	DIR *d = opendir(day);
+	const struct dirent *e;
+
+	while (d != NULL && (e = readdir(d)) != NULL) {
+		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
+			continue;
+		char *file = xasprintf("%s/%s", day, e->d_name);
+
+		unlink(file);
+		free(file);
+	}
+	if (d != NULL)
+		closedir(d);
+	rmdir(day);
+}
+
+static void on_purge(struct work *w)
+{
+	const struct purge *p = (const struct purge *)w;
+	DIR *d = opendir(p->folder);
+	const struct dirent *e;
+
+	while (d != NULL && (e = readdir(d)) != NULL) {
+		if (strlen(e->d_name) != 8 || strspn(e->d_name, "0123456789") != 8 || strtol(e->d_name, NULL, 10) >= p->before)
+			continue;
+		char *day = xasprintf("%s/%s", p->folder, e->d_name);
+
+		remove_day(day);
+		free(day);
+	}
+	if (d != NULL)
+		closedir(d);
+}
+
+static void on_purged(struct work *w)
+{
+	struct purge *p = (struct purge *)w;
+
+	free(p->folder);
+	free(p);
+}
+
+void sterna_purge_days(struct sterna_mod *m, const char *folder, int64_t before)
+{
+	struct purge *p = xalloc(sizeof *p);
+	const time_t t = (time_t)before;
+	struct tm day;
+
+	gmtime_r(&t, &day);
+	p->folder = xstrdup(folder);
+	p->before = (day.tm_year + 1900) * 10000L + (day.tm_mon + 1) * 100 + day.tm_mday;
+	work_init(&p->work, m->server->workers[0]->loop, on_purge, on_purged);
+	if (work_submit(m->server->pool, &p->work) != STERNA_OK)
+		on_purged(&p->work); /* another time */
+}
