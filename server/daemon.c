@@ -251,13 +251,13 @@ static bool starts(const char *text, const char *with)
 static void on_change(void *arg, const char *path)
 {
 	struct changes *c = arg;
-	static const char *const applied[] = { "admins", "limits", "log", "auth", "modules", "tls", "s2s", "routes" };
+	static const char *const applied[] = { "admins", "limits", "log", "auth", "modules", "tls", "s2s", "routes", "http" };
 	bool ok = false;
 
 	c->count++;
 	for (size_t i = 0; i < sizeof applied / sizeof *applied; i++)
 		ok |= starts(path, applied[i]);
-	if (strcmp(path, "s2s.enabled") == 0)
+	if (strcmp(path, "s2s.enabled") == 0 || starts(path, "http.proxies"))
 		ok = false; /* listeners hang on it */
 	if (starts(path, "hosts.") && (strstr(path, ".certificate") != NULL || strstr(path, ".key") != NULL))
 		ok = true;

@@ -227,6 +227,11 @@ def test_origins(t):
         line = 'Origin: %s\r\n' % origin if origin else ''
         got = talk(t.server.http_port, (HANDSHAKE + line + '\r\n').encode(), 1)
         check(got.startswith(b'HTTP/1.1 %d ' % status), '%s: %r' % (origin, got[:60]))
+    t.server.configure(http__origins=['https://other.example'])
+    t.server.ctl('reload')
+    for origin, status in (('https://other.example', 101), ('https://chat.example.org', 403)):
+        got = talk(t.server.http_port, (HANDSHAKE + 'Origin: %s\r\n\r\n' % origin).encode(), 1)
+        check(got.startswith(b'HTTP/1.1 %d ' % status), '%s after a reload: %r' % (origin, got[:60]))
 
 
 @accounts('juliet')
