@@ -10,6 +10,7 @@ enum { TO_HOME_MAX = 262144 };       /* more stays in the stream's output, whose
 struct bosh_pipe {
 	struct transport t;              /* the stream's half … */
 	struct task end_task;
+	struct bosh_item *present;       /* what the stream is to take now */
 	bool reading, closing;           /* … to here */
 	bosh_wake_fn *wake;              /* the home's half */
 	void *home;                      /* NULL: gone */
@@ -173,19 +174,17 @@ static struct bosh_item *pop(struct bosh_pipe *p)
 static void pull(struct bosh_pipe *p)
 {
 	const bool had = buf_len(&p->t.out) > 0;
-	bool more = true, left;
+	struct bosh_item *i;
+	bool left;
 
 	to_home(p, false);
 	if (had && buf_len(&p->t.out) == 0)
 		p->t.handler->on_drained(p->t.arg);
-	while (more && p->reading && !p->closing && p->t.loop != NULL) {
-		pthread_mutex_lock(&p->lock);
-		more = p->first != NULL;
-		const size_t bytes = more ? p->first->bytes : 0;
-
-		pthread_mutex_unlock(&p->lock);
-		if (more)
-			p->t.handler->on_read(p->t.arg, "", bytes); /* and that takes the item */
+	while (p->reading && !p->closing && p->t.loop != NULL && (i = pop(p)) != NULL) {
+		i->next = NULL;
+		p->present = i;
+		p->t.handler->on_read(p->t.arg, "", i->bytes);
+		bosh_items_free(&p->present); /* a stream that is over does not take it */
 	}
 	pthread_mutex_lock(&p->lock);
 	left = p->left && p->stream_loop != NULL && (p->first == NULL || p->closing);
@@ -372,12 +371,10 @@ static void take_item(struct stream *s, struct bosh_item *i)
 static void read_item(struct stream *s, const char *bytes, size_t len)
 {
 	struct bosh_pipe *p = s->framed;
-	struct bosh_item *i = pop(p);
+	struct bosh_item *i = p->present;
 
 	(void)bytes, (void)len;
-	if (i == NULL)
-		return;
-	i->next = NULL;
+	p->present = NULL;
 	take_item(s, i);
 	bosh_items_free(&i);
 	pthread_mutex_lock(&p->lock);

@@ -174,6 +174,17 @@ def test_lost_sessions_are_resumed(t):
 
 
 @accounts('juliet')
+def test_elements_behind_the_end(t):
+    """what follows an element that ended the stream is dropped, and its worker goes on"""
+    for _ in range(4):
+        client = bosh(t, 'juliet').login()
+        client.post("<none xmlns='urn:none'/>" * 3)
+        check(client.wait_closed() == 'unsupported-stanza-type' and client.over == 'remote-stream-error', client.over)
+    for _ in range(4):
+        check(start(t).get('sid'), 'no session')
+
+
+@accounts('juliet')
 def test_terminate(t):
     """'terminate' ends the session for good"""
     client = bosh(t, 'juliet').login()

@@ -240,9 +240,8 @@ class BoshClient(xmpp.Client):
         return self.raw(self.body(inner, attributes))
 
     def send(self, text):
-        parts = [each.replace(b' ', b" xmlns='jabber:client' ", 1) if b'xmlns' not in each.partition(b'>')[0] and b' ' in
-                 each.partition(b'>')[0] else each.replace(b'/>', b" xmlns='jabber:client'/>", 1)
-                 if b'xmlns' not in each.partition(b'>')[0] else each for each in elements(text)]
+        parts = [each if b'xmlns=' in each.partition(b'>')[0] else
+                 re.sub(rb"^\s*<(\w+)", rb"<\1 xmlns='jabber:client'", each) for each in elements(text)]
         waiting = [w for w in self.ways if w[2]]
         if len(waiting) > self.hold:                    # both are under way: one answer must come first
             self.read_more(time.monotonic() + xmpp.TIMEOUT)
