@@ -22,6 +22,6 @@ dist_sql_DATA = \
 	sql/0010_admin.pg.sql \
 	sql/0010_admin.sqlite.sql \
 	sql/0011_audit.pg.sql \
-	sql/0011_audit.sqlite.sql
-	sql/0010_upload.pg.sql \
-	sql/0010_upload.sqlite.sql
+	sql/0011_audit.sqlite.sql \
+	sql/0012_upload.pg.sql \
+	sql/0012_upload.sqlite.sql
