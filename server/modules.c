@@ -154,6 +154,25 @@ static enum sterna_result check_new(const struct config *c, const char *name, st
 	return rc;
 }
 
+/* One that serves a domain cannot be taken out of a server that runs: said before anything is changed. */
+static enum sterna_result check_domains(const struct server *s, const struct config *c, struct config_error *err)
+{
+	for (size_t i = 0; i < s->host_count; i++) {
+		const struct module_slot *slot = s->host_list[i]->module;
+		const char *name = slot != NULL ? slot->m->name : NULL;
+
+		/* loaded by hand, and never wanted: no change of the configuration's */
+		if (name == NULL || is_wanted(c, name) || !is_wanted(s->config, name))
+			continue;
+		const struct config_node *n = config_child(c->modules, config_child(c->modules, name) != NULL ? name : "usual");
+
+		return config_fail(err, n != NULL ? n : c->root, n != NULL,
+			"module '%s' serves the domain '%s', which stays while the server runs: without it a restart is needed", name,
+			jid_full(s->host_list[i]->jid));
+	}
+	return STERNA_OK;
+}
+
 enum sterna_result modules_check(const struct server *s, const struct config *c, struct config_error *err)
 {
 	enum sterna_result rc = STERNA_OK;
@@ -169,6 +188,8 @@ enum sterna_result modules_check(const struct server *s, const struct config *c,
 		rc = check_one(c, &sterna_module_roster, err);
 	if (rc == STERNA_OK)
 		rc = check_one(c, &sterna_module_register, err);
+	if (rc == STERNA_OK && s != NULL)
+		rc = check_domains(s, c, err);
 	free(names);
 	return rc;
 }
