@@ -3,6 +3,7 @@
 # Headers: server/module.h and what it includes. A module out of the tree says #include "server/module.h".
 moduleincludedir = $(includedir)/sterna/server
 moduleinclude_HEADERS = \
+	server/base64.h \
 	server/buf.h \
 	server/db.h \
 	server/elem.h \
