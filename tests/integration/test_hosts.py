@@ -306,6 +306,9 @@ def test_anonymous(t):
                 for (table,) in db.execute("select name from sqlite_master where type='table'").fetchall():
                     rows = [row for row in db.execute('select * from "%s"' % table).fetchall()
                             if any('@guests' in str(value) for value in row)]
+                    if table == 'audit_event':              # who was there, and when; not what they said
+                        rows = [row for row in rows if 'sterna.login.accepted.v1' not in row
+                                and 'sterna.session.' not in str(row) or 'hello' in str(row)]
                     check(not rows, '%s: %r' % (table, rows[:3]))
             db.close()
             server.start()
