@@ -185,12 +185,27 @@ class World:
             self.newest[peer.name] = rows[-1][0]
         self.kept.setdefault(peer.name, []).extend(ident for _, ident, _ in rows)
 
+    def missing(self):
+        """Accounts in whose archives, as far as they were read, something acknowledged is not."""
+        kept = {name: set(idents) for name, idents in self.kept.items()}
+        return {name for ident in self.ledger.acked for name in self.ledger.sent[ident][:2]
+                if ident not in kept.get(name, ())}
+
+    async def read_again(self, peer):
+        """The whole archive: a row may have been committed behind one with a higher id that was read already."""
+        rows = await peer.archive()
+        late = [ident for _, ident, _ in rows if ident not in set(self.kept.get(peer.name, ()))]
+        print('%s: %d rows came behind later ones: %s' % (peer.name, len(late), ', '.join(late[:4])), flush=True)
+        self.kept[peer.name] = [ident for _, ident, _ in rows]
+
     async def judge(self):
         """Everything settles; then what was acknowledged is compared with both archives and with what came."""
         await asyncio.gather(*(peer.settle() for peer in self.present))
         await asyncio.gather(*(peer.ping() for peer in self.present))
         await self.fetch_absent()
         await self.everybody(self.present, self.read_archive)
+        missing = self.missing()
+        await self.everybody([peer for peer in self.present if peer.name in missing], self.read_again)
         await asyncio.gather(*(peer.settle() for peer in self.present))
         self.check_acked()
         self.check_archives()
