@@ -17,6 +17,7 @@ server_libsterna_la_SOURCES = \
 	server/cidr.c server/cidr.h \
 	server/component.c server/component.h \
 	server/command_core.c \
+	server/command_invite.c \
 	server/command_list.c \
 	server/command_s2s.c \
 	server/command_service.c \
@@ -57,6 +58,8 @@ server_libsterna_la_SOURCES = \
 	server/http_head.c server/http_head.h \
 	server/idna.c \
 	server/ids.c server/ids.h \
+	server/invite.c server/invite.h \
+	server/invite_iq.c server/invite_iq.h \
 	server/jid.c server/jid.h \
 	server/lane.c server/lane.h \
 	server/listener.c server/listener.h \

@@ -139,8 +139,10 @@ struct sterna_account_read {
 	const struct db_stmt *stmt;
 	void (*fn)(struct sterna_call *c, const struct sterna_rows *rows);
 };
-/** Roles of administrators, as bits. Owners may do everything; the others what commands name them for. */
-enum sterna_role { STERNA_OWNER = 1, STERNA_ADMIN = 2, STERNA_OPERATOR = 4, STERNA_AUDITOR = 8, STERNA_SUPPORT = 16 };
+/** Roles of administrators, as bits. Owners may do everything; the others what commands name them for. Every account has
+ *  the role STERNA_USER on its own host. */
+enum sterna_role { STERNA_OWNER = 1, STERNA_ADMIN = 2, STERNA_OPERATOR = 4, STERNA_AUDITOR = 8, STERNA_SUPPORT = 16,
+	STERNA_USER = 32 };
 enum sterna_field_type {
 	STERNA_FIELD_TEXT, STERNA_FIELD_LINES, STERNA_FIELD_NUMBER, STERNA_FIELD_BOOL,
 	STERNA_FIELD_CHOICE,                         /* choices: "a|b|c" */

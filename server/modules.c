@@ -3,6 +3,7 @@
 #include <dlfcn.h>
 #include <stdlib.h>
 #include <string.h>
+#include "server/invite_iq.h"
 #include "server/register_iq.h"
 #include "server/registry.h"
 #include "server/roster_iq.h"
@@ -44,13 +45,13 @@ static bool is_off(const struct config *c, const char *name)
 	const struct config_node *n = config_child(c->modules, name);
 	bool on = true;
 
-	return n != NULL && n->kind == CONFIG_SCALAR && n->plain && option_parse_bool(n->text, &on) && !on;
+	return n != NULL && n->kind == CONFIG_SCALAR && option_parse_bool(n->text, &on) && !on;
 }
 
 /* Linked in; they stay. */
 static bool is_static(const char *name)
 {
-	return strcmp(name, "roster") == 0 || strcmp(name, "register") == 0;
+	return strcmp(name, "roster") == 0 || strcmp(name, "register") == 0 || strcmp(name, "invite") == 0;
 }
 
 static bool is_wanted(const struct config *c, const char *name)
@@ -190,6 +191,8 @@ enum sterna_result modules_check(const struct server *s, const struct config *c,
 		rc = check_one(c, &sterna_module_register, err);
 	if (rc == STERNA_OK && s != NULL)
 		rc = check_domains(s, c, err);
+	if (rc == STERNA_OK)
+		rc = check_one(c, &sterna_module_invite, err);
 	free(names);
 	return rc;
 }

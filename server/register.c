@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "server/audit.h"
+#include "server/invite.h"
 #include "server/net.h"
 #include "server/user_impl.h"
 
@@ -68,6 +69,8 @@ struct registration {
 	struct worker *worker;
 	struct stanza *request;
 	struct jid *jid;
+	struct invite *invite;           /* NULL: nobody was invited; or what is to be looked up */
+	char *token;
 	char password[PASSWORD_MAX + 1];
 };
 
@@ -77,6 +80,8 @@ static void registration_free(struct registration *r)
 		r->stream->registration = NULL;
 	stanza_unref(&r->request);
 	jid_unref(&r->jid);
+	invite_free(&r->invite);
+	free(r->token);
 	OPENSSL_cleanse(r->password, sizeof r->password);
 	free(r);
 }
@@ -86,6 +91,9 @@ void register_cancel(struct stream *s)
 	if (s->registration != NULL)
 		s->registration->stream = NULL;
 	s->registration = NULL;
+	invite_free(&s->invite);
+	free(s->invite_token);
+	s->invite_token = NULL;
 }
 
 static void refuse(struct stream *s, const struct stanza *st, enum sterna_condition condition, const char *text)
@@ -131,11 +139,13 @@ static void on_made(void *arg, enum sterna_result rc, const struct db_rows *rows
 	(void)rows;
 	if (rc == STERNA_OK) {
 		note_made(r);
-		log_notice("register", "account made", "jid", jid_full(r->jid), "peer",
-			r->stream != NULL ? r->stream->transport->peer : NULL);
+		log_notice("register", "account made", "jid", jid_full(r->jid), "invited_by",
+			r->invite != NULL ? r->invite->inviter : NULL, "peer", r->stream != NULL ? r->stream->transport->peer : NULL);
+		if (r->invite != NULL)
+			invite_befriend(r->worker, r->invite, r->jid, r->token);
 		end(r, 0, NULL);
 	} else if (rc == STERNA_EEXISTS) {
-		end(r, STERNA_CONFLICT, NULL);
+		end(r, STERNA_CONFLICT, r->invite != NULL ? "the name is taken, or the invitation was used" : NULL);
 	} else {
 		end(r, STERNA_RESOURCE_CONSTRAINT, "the account could not be stored now");
 	}
@@ -150,17 +160,22 @@ static void on_keys(void *arg, enum sterna_result rc, const struct credential_se
 		return;
 	}
 	struct db_batch *b = db_batch_new(r->worker->db);
+	const int64_t now = loop_wall_us(r->worker->loop);
 
-	user_add_account(b, jid_full(r->jid), loop_wall_us(r->worker->loop), keys);
+	user_add_account(b, jid_full(r->jid), now, keys);
+	if (r->invite != NULL)
+		db_batch_add(b, &invite_use, (const struct db_value[]){ db_text(r->invite->hash), db_text(jid_full(r->jid)),
+			DB_INT(now) });
 	db_batch_commit(&b, on_made, r);
 }
 
-static void on_exists(void *arg, enum sterna_result rc, const struct db_rows *rows)
+/* A name that is kept for somebody who was invited is as good as taken. */
+static void on_reserved(void *arg, enum sterna_result rc, const struct db_rows *rows)
 {
 	struct registration *r = arg;
 
 	if (rc != STERNA_OK)
-		end(r, STERNA_RESOURCE_CONSTRAINT, "the accounts cannot be read now");
+		end(r, STERNA_RESOURCE_CONSTRAINT, "the invitations cannot be read now");
 	else if (db_rows_count(rows) > 0)
 		end(r, STERNA_CONFLICT, NULL);
 	else if (r->stream == NULL) /* nobody would know it: before the slow work */
@@ -171,15 +186,41 @@ static void on_exists(void *arg, enum sterna_result rc, const struct db_rows *ro
 		end(r, STERNA_RESOURCE_CONSTRAINT, "too much to do; try later");
 }
 
+static void on_exists(void *arg, enum sterna_result rc, const struct db_rows *rows)
+{
+	struct registration *r = arg;
+
+	if (rc != STERNA_OK)
+		end(r, STERNA_RESOURCE_CONSTRAINT, "the accounts cannot be read now");
+	else if (db_rows_count(rows) > 0)
+		end(r, STERNA_CONFLICT, NULL);
+	else
+		db_read(r->worker->db, &invite_reserved, (const struct db_value[]){ db_text(jid_domain(r->jid)),
+			db_text(jid_local(r->jid)), db_text(r->invite != NULL ? r->invite->hash : ""),
+			DB_INT(loop_wall_us(r->worker->loop)) }, on_reserved, r);
+}
+
 /* --- the wire --- */
+
+static bool is_invited(const struct stream *s)
+{
+	return s->invite != NULL && s->invite->account;
+}
 
 static bool is_open(const struct stream *s)
 {
-	return s->host->config->registration && !s->host->config->anonymous;
+	return (s->host->config->registration || is_invited(s)) && !s->host->config->anonymous;
+}
+
+static bool takes_invitations(const struct stream *s)
+{
+	return s->host->config->invitations && !s->host->config->anonymous;
 }
 
 void register_features(struct stream *s, struct arena *a, struct sterna_elem *features)
 {
+	if (takes_invitations(s))
+		elem_add(a, features, "register", NS_INVITE_FEATURE);
 	if (is_open(s))
 		elem_add(a, features, "register", "http://jabber.org/features/iq-register");
 }
@@ -190,10 +231,69 @@ static void send_form(struct stream *s, const struct stanza *st)
 	struct sterna_elem *query = elem_add(r->arena, r->elem, "query", NS_REGISTER);
 
 	elem_add_text_elem(r->arena, query, "instructions", "Choose a name and a password for your account.");
-	elem_add(r->arena, query, "username", NS_REGISTER);
+	if (is_invited(s) && *s->invite->username != '\0')
+		elem_add_text_elem(r->arena, query, "username", s->invite->username);
+	else
+		elem_add(r->arena, query, "username", NS_REGISTER);
 	elem_add(r->arena, query, "password", NS_REGISTER);
 	stream_send(s, r, NULL);
 	stanza_unref(&r);
+}
+
+static struct registration *begin(struct stream *s, struct stanza *st)
+{
+	struct registration *r = xalloc(sizeof *r);
+
+	r->stream = s;
+	r->worker = s->worker;
+	r->request = stanza_ref(st);
+	s->registration = r;
+	stream_hold(s, HOLD_WORK);
+	return r;
+}
+
+static void on_invite(void *arg, enum sterna_result rc, const struct db_rows *rows)
+{
+	struct registration *r = arg;
+	struct stream *s = r->stream;
+	struct invite *i = rc == STERNA_OK ? invite_of(r->invite->hash, rows) : NULL;
+
+	if (rc != STERNA_OK) {
+		end(r, STERNA_RESOURCE_CONSTRAINT, "the invitations cannot be read now");
+	} else if (i == NULL || !i->account) {
+		end(r, STERNA_ITEM_NOT_FOUND, "the token is not known, was used, or is too old");
+		if (s != NULL && ++s->tries >= s->worker->server->config->limits.auth_tries)
+			stream_error(s, "policy-violation", "too many failed attempts");
+	} else {
+		if (s != NULL) {
+			invite_free(&s->invite);
+			free(s->invite_token);
+			s->invite = i;
+			s->invite_token = r->token;
+			r->token = NULL;
+			i = NULL;
+		}
+		end(r, 0, NULL);
+	}
+	invite_free(&i);
+}
+
+/* XEP-0445 §4: from here on the token's age does not matter to this stream. */
+static void on_preauth(struct stream *s, struct stanza *st, const struct sterna_elem *preauth)
+{
+	const char *token = elem_attr(preauth, "token");
+
+	if (token == NULL || *token == '\0') {
+		refuse(s, st, STERNA_BAD_REQUEST, "which token?");
+		return;
+	}
+	struct registration *r = begin(s, st);
+
+	r->token = xstrdup(token);
+	r->invite = xalloc(sizeof *r->invite);
+	invite_hash(token, r->invite->hash);
+	db_read(s->worker->db, &invite_get, (const struct db_value[]){ db_text(r->invite->hash), db_text(jid_full(s->host->jid)),
+		DB_INT(loop_wall_us(s->worker->loop)) }, on_invite, r);
 }
 
 static void on_set(struct stream *s, struct stanza *st, const struct sterna_elem *query)
@@ -211,16 +311,17 @@ static void on_set(struct stream *s, struct stanza *st, const struct sterna_elem
 		refuse(s, st, STERNA_NOT_ACCEPTABLE, "the name cannot be used");
 	} else if (user_password(password, prepared) != STERNA_OK) {
 		refuse(s, st, STERNA_NOT_ACCEPTABLE, "the password cannot be used");
+	} else if (is_invited(s) && *s->invite->username != '\0' && strcmp(s->invite->username, jid_local(j)) != 0) {
+		refuse(s, st, STERNA_NOT_ALLOWED, "the invitation is for another name");
 	} else {
-		struct registration *r = xalloc(sizeof *r);
+		struct registration *r = begin(s, st);
 
-		r->stream = s;
-		r->worker = s->worker;
-		r->request = stanza_ref(st);
 		r->jid = jid_ref(j);
 		memcpy(r->password, prepared, sizeof r->password);
-		s->registration = r;
-		stream_hold(s, HOLD_WORK);
+		if (is_invited(s)) {
+			r->invite = invite_copy(s->invite);
+			r->token = xstrdup(s->invite_token);
+		}
 		db_read(s->worker->db, &user_exists_stmt, (const struct db_value[]){ db_text(jid_full(j)) }, on_exists, r);
 	}
 	OPENSSL_cleanse(prepared, sizeof prepared);
@@ -230,10 +331,11 @@ static void on_set(struct stream *s, struct stanza *st, const struct sterna_elem
 void register_on_iq(struct stream *s, struct arena **a, struct sterna_elem *e)
 {
 	const struct sterna_elem *query = elem_first(e);
+	const bool preauth = elem_is(query, "preauth", NS_INVITE_PREAUTH);
 	struct stanza *st = NULL;
 
 	/* RFC 6120 §4.9.3.12: nothing else comes before authentication. */
-	if (!elem_is(query, "query", NS_REGISTER) || s->auth != NULL || s->sasl2 != NULL || stanza_new(a, e, &st) != STERNA_OK) {
+	if ((!elem_is(query, "query", NS_REGISTER) && !preauth) || s->auth != NULL || s->sasl2 != NULL || stanza_new(a, e, &st) != STERNA_OK) {
 		stream_error(s, "not-authorized", NULL);
 		return;
 	}
@@ -241,8 +343,11 @@ void register_on_iq(struct stream *s, struct arena **a, struct sterna_elem *e)
 		stream_error(s, "not-authorized", NULL);
 	else if (st->to != NULL && strcmp(jid_full(st->to), jid_full(s->host->jid)) != 0)
 		refuse(s, st, STERNA_NOT_ALLOWED, "only with this host");
-	else if (!is_open(s))
-		refuse(s, st, STERNA_SERVICE_UNAVAILABLE, "accounts are made by the administrator here");
+	else if (preauth && st->type == IQ_SET && takes_invitations(s))
+		on_preauth(s, st, query);
+	else if (preauth || !is_open(s))
+		refuse(s, st, STERNA_SERVICE_UNAVAILABLE, takes_invitations(s)
+			? "an invitation is needed here" : "accounts are made by the administrator here");
 	else if (st->type == IQ_GET)
 		send_form(s, st);
 	else

@@ -31,7 +31,7 @@ struct command {
 	void (*current)(struct request *r);  /* answers what the form shows at first, as an object; NULL: nothing */
 };
 extern const struct command core_commands[], user_commands[], list_commands[], s2s_commands[],
-	service_commands[];
+	service_commands[], invite_commands[];
 
 /** A command of the core or of a loaded module, as it is found; the tables belong to the registry. */
 struct found_command {

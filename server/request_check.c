@@ -9,7 +9,8 @@ enum { VALUES_MAX = 1000 };
 
 /* --- the registry --- */
 
-static const struct command *const tables[] = { core_commands, user_commands, list_commands, s2s_commands, service_commands };
+static const struct command *const tables[] = { core_commands, user_commands, list_commands, s2s_commands, service_commands,
+	invite_commands };
 
 void command_each(const struct server *s, void (*fn)(void *arg, const struct found_command *f), void *arg)
 {
@@ -107,7 +108,10 @@ static unsigned held(const struct request *r, const char *host)
 {
 	if (r->is_local)
 		return STERNA_OWNER;
-	return roles_of(admin_roles(r->admin), r->who, host);
+	const char *at = strchr(r->who, '@');
+	const bool is_user = host != NULL && at != NULL && strcmp(at + 1, host) == 0;
+
+	return roles_of(admin_roles(r->admin), r->who, host) | (is_user ? STERNA_USER : 0u);
 }
 
 static bool may_use(const struct request *r, const struct sterna_command *c)

@@ -156,7 +156,7 @@ static void out_end(struct sterna_call *c, enum sterna_verdict v)
 		call_finish(c);
 		return;
 	}
-	if (st->kind == STERNA_PRESENCE && c->session != NULL && !c->session->gone) {
+	if (st->kind == STERNA_PRESENCE && (c->session != NULL ? !c->session->gone : subscription_is(st->type))) {
 		if (st->to == NULL) {
 			presence_broadcast(c);
 			call_observe(c);
@@ -213,6 +213,57 @@ void route_from_session(struct sterna_session *s, struct stanza **st, struct ack
 	if (c->stanza->to == NULL && c->stanza->kind != STERNA_PRESENCE)
 		c->stanza->to = jid_to_bare(s->jid);
 	origin_check(c, checked);
+}
+
+static void subscribe_as_account(struct sterna_call *c)
+{
+	if (c->account->state == ACCOUNT_READY)
+		call_run_hooks(c, STERNA_OUT_POLICY, STERNA_OUT_COPY, out_end);
+	else
+		call_finish(c);
+}
+
+static void at_account(struct worker *w, struct stanza **st)
+{
+	struct account *a = account_get(w, (*st)->from);
+	struct sterna_call *c;
+
+	(*st)->trace = worker_trace(w);
+	trace(*st, "sent by the account itself");
+	c = call_new(w, st);
+	c->side = SIDE_OUT;
+	call_set_account(c, a);
+	if (!account_when(a, c, subscribe_as_account)) {
+		log_warning("route", "a subscription could not be sent: too much waits for the account", "account", jid_bare(a->jid));
+		call_finish(c);
+	}
+}
+
+struct subscription_mail {
+	struct mail mail;
+	struct worker *to;
+	struct stanza *stanza;
+};
+
+static void on_subscription(struct mail *m, struct loop *l)
+{
+	struct subscription_mail *s = (struct subscription_mail *)m;
+
+	(void)l;
+	at_account(s->to, &s->stanza);
+	free(s);
+}
+
+/* Always by mail: whoever asks for it is in the middle of something, perhaps with the same account. */
+void route_subscription(struct worker *w, struct stanza **st)
+{
+	struct subscription_mail *s = xalloc(sizeof *s);
+
+	s->mail.run = on_subscription;
+	s->to = server_owner(w->server, (*st)->from);
+	s->stanza = *st;
+	*st = NULL;
+	loop_post(s->to->loop, &s->mail);
 }
 
 /* --- hop --- */

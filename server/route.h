@@ -13,6 +13,10 @@ bool route_shape_ok(const struct stanza *st);
 void route_hop(struct worker *w, struct stanza **st, struct ack *ack);
 /** What a module or an account sends by itself; only as that account, or the host. Takes st. */
 void route_own(struct worker *w, struct stanza **st, struct account *a, struct ack **ack);
+/** Presence of a subscription (RFC 6121 §3) that an account of ours sends without a client: its roster, pushes and all
+ *  that follows are as if a client had sent it. 'from' is the account's bare JID. On its owner, at once or later; if there
+ *  is no such account, nothing. Takes st. */
+void route_subscription(struct worker *w, struct stanza **st);
 /** Answer c's stanza with an error, if it may be answered at all. */
 void route_refuse(struct sterna_call *c, enum sterna_condition condition, const char *text);
 /** The error reply of st, on its way. */

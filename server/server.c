@@ -11,6 +11,7 @@
 #include "server/memory.h"
 #include "server/net.h"
 #include "server/registry.h"
+#include "server/invite_iq.h"
 #include "server/register_iq.h"
 #include "server/roster_iq.h"
 #include "server/s2s.h"
@@ -437,6 +438,8 @@ enum sterna_result server_new(const struct server_parts *parts, struct server **
 		rc = module_load_static(s, &sterna_module_roster);
 	if (rc == STERNA_OK)
 		rc = module_load_static(s, &sterna_module_register);
+	if (rc == STERNA_OK)
+		rc = module_load_static(s, &sterna_module_invite);
 	if (rc != STERNA_OK) {
 		server_free(&s);
 		return rc;

@@ -84,6 +84,8 @@ struct stream {
 	struct auth *auth;           /* an exchange under way */
 	struct sasl2 *sasl2;         /* a request of XEP-0388 under way */
 	struct registration *registration; /* of an account, under way (XEP-0077) */
+	struct invite *invite;           /* shown before it (XEP-0445) … */
+	char *invite_token;              /* … by this text */
 	struct s2s *s2s;             /* another server's (s2s_impl.h) */
 	char *authenticated_by;      /* the mechanism, for lists */
 	char *agent_id;              /* of SASL2's user-agent, a UUID; secret (XEP-0386 §3.2.1); NULL */

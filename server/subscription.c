@@ -102,6 +102,24 @@ bool subscription_out(struct sterna_call *c, bool *show)
 	return e.route;
 }
 
+bool subscription_preapprove(struct sterna_call *c, const struct jid *contact)
+{
+	struct account *a = c->account;
+
+	if (roster_find(&a->roster, jid_bare(contact)) == NULL
+		&& roster_is_full(&a->roster, c->worker->server->config->limits.roster_items))
+		return false;
+	struct roster_item *i = roster_item(&a->roster, jid_bare(contact));
+	const bool was_shown = i->in_roster;
+
+	if ((i->subscription & SUB_FROM) != 0 || i->approved)
+		return true;
+	i->approved = i->in_roster = true;
+	a->roster.count += (size_t)!was_shown;
+	roster_changed(c, a, i);
+	return true;
+}
+
 static void keep_request(struct roster_item *i, struct stanza *st)
 {
 	struct buf text = BUF_INIT;

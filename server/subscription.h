@@ -11,6 +11,9 @@ bool subscription_is(enum stanza_type t);
 /** The sender's side. @return true: the stanza goes on (bare to bare); false: it ends here
  *  @param[out] show  when it has gone on, presence_show() is to follow: the contact may see us from now on */
 bool subscription_out(struct sterna_call *c, bool *show);
+/** The account approves beforehand what this contact will ask for (§3.4): its request goes to nobody then, and is answered.
+ *  @return false: the roster is full */
+bool subscription_preapprove(struct sterna_call *c, const struct jid *contact);
 /** The recipient's side. */
 void subscription_in(struct sterna_call *c);
 /** Requests that nobody has answered yet, to a session that has become available (§3.1.3). */

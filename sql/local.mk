@@ -24,4 +24,6 @@ dist_sql_DATA = \
 	sql/0011_audit.pg.sql \
 	sql/0011_audit.sqlite.sql \
 	sql/0012_upload.pg.sql \
-	sql/0012_upload.sqlite.sql
+	sql/0012_upload.sqlite.sql \
+	sql/0013_invite.pg.sql \
+	sql/0013_invite.sqlite.sql

@@ -189,7 +189,7 @@ static bool is_admin(const char *node)
 	return strncmp(node, ADMIN_NODE, sizeof ADMIN_NODE - 1) == 0;
 }
 
-/* XEP-0133's forms have its FORM_TYPE. */
+/* The forms of XEP-0133 have a FORM_TYPE, and what comes of XEP-0401. */
 static struct sterna_elem *form_of(struct sterna_elem *parent, const char *type, const char *node, const char *title)
 {
 	struct sterna_elem *x = sterna_add(parent, "x", NS_DATA);
@@ -198,6 +198,8 @@ static struct sterna_elem *form_of(struct sterna_elem *parent, const char *type,
 	sterna_text(x, "title", title);
 	if (is_admin(node))
 		sterna_text(sterna_form_field(x, "FORM_TYPE", "hidden", NULL), "value", "http://jabber.org/protocol/admin");
+	else if (strcmp(type, "result") == 0 && strncmp(node, "urn:xmpp:invite#", 16) == 0)
+		sterna_text(sterna_form_field(x, "FORM_TYPE", "hidden", NULL), "value", "urn:xmpp:invite#invitation");
 	return x;
 }
 
@@ -564,7 +566,8 @@ STERNA_MODULE(commands, .spec = "XEP-0050 1.3.0", .summary = "Ad-Hoc Commands",
 	.options = options, .config_size = sizeof(struct commands_config), .worker_size = sizeof(struct commands_worker),
 	.features = (const struct sterna_feature[]){ { NS_COMMANDS, STERNA_SERVER }, { 0 } },
 	.nodes = (const struct sterna_node[]){ { NS_COMMANDS, false, list_info, list_items },
-		{ ADMIN_NODE, true, node_info, node_items }, { "sterna#", true, node_info, node_items }, { 0 } },
+		{ ADMIN_NODE, true, node_info, node_items }, { "sterna#", true, node_info, node_items },
+		{ "urn:xmpp:invite#", true, node_info, node_items }, { 0 } },
 	.iq = (const struct sterna_iq[]){ { STERNA_SET, STERNA_SERVER, NS_COMMANDS, "command", on_command }, { 0 } },
 	.on = (const struct sterna_lifecycle[]){ { STERNA_SESSION_GONE, on_gone }, { STERNA_WORKER_ENDED, on_worker_end },
 		{ 0 } });

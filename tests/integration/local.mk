@@ -29,6 +29,7 @@ EXTRA_DIST += \
 	tests/integration/test_federation.py \
 	tests/integration/test_hosts.py \
 	tests/integration/test_http.py \
+	tests/integration/test_invite.py \
 	tests/integration/test_limits.py \
 	tests/integration/test_manual.py \
 	tests/integration/test_out_of_tree.py \

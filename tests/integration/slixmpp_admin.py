@@ -199,7 +199,7 @@ async def refusals(admin, other, host):
         assert e.condition == 'bad-request', e
     # who has no role: every command is forbidden, and none is listed
     items = (await other['xep_0050'].get_commands(host, timeout=TIMEOUT))['disco_items']['items']
-    assert not items, items
+    assert {item[1] for item in items} <= {'urn:xmpp:invite#invite'}, items
     for node in NODES:
         try:
             await other['xep_0050'].send_command(host, ADMIN + node, timeout=TIMEOUT)
@@ -228,9 +228,9 @@ async def run(address, port, cafile, people):
     await refusals(admin, other, host)
     await admin.execute(ADMIN + 'edit-admin', adminjids=[other.boundjid.bare])
     items = (await other['xep_0050'].get_commands(host, timeout=TIMEOUT))['disco_items']['items']
-    assert items, 'an administrator has no commands'
+    assert len(items) > 1, 'an administrator has no commands'
     await admin.execute(ADMIN + 'edit-admin', adminjids=[])
-    assert not (await other['xep_0050'].get_commands(host, timeout=TIMEOUT))['disco_items']['items']
+    assert len((await other['xep_0050'].get_commands(host, timeout=TIMEOUT))['disco_items']['items']) == 1
     print('administrators')
     await admin.execute(ADMIN + 'restart', stages=2, delay='1', announcement=['back in a moment'])
     assert await other.texts.get() == (host, 'back in a moment')

@@ -17,6 +17,7 @@ MAY = {
     'announce': {A}, 'blacklist add-in': {A}, 'blacklist add-out': {A}, 'blacklist edit': {A}, 'commands': {A, O, U, S},
     'count active': {A, O, S}, 'count disabled': {A, O, S}, 'count idle': {A, O, S}, 'count online': {A, O, S},
     'count registered': {A, O, S}, 'hooks': {A, O}, 'list active': {A, O, S}, 'list disabled': {A, O, S},
+    'invite contact': {A, O, U, S, 'nobody'}, 'invite create': {A, S}, 'invite list': {A, S}, 'invite revoke': {A, S},
     'list idle': {A, O, S}, 'list online': {A, O, S}, 'list registered': {A, O, S}, 'log level': {A, O}, 'modules': {A, O},
     'modules load': {A, O}, 'modules reload': {A, O}, 'modules unload': {A, O}, 'motd delete': {A}, 'motd edit': {A},
     'motd set': {A}, 'reload': {A, O}, 'restart': {A, O}, 'role edit': set(), 'role grant': set(), 'role list': {A, U},
