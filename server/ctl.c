@@ -118,7 +118,7 @@ static enum ctl_exit open_storage(struct ctl *c)
 	const struct db_options o = { .driver = s->driver == CONFIG_SQLITE ? "sqlite" : "postgresql", .path = s->path,
 		.conninfo = s->conninfo, .password = s->password, .sync = s->sync, .connections = 1,
 		.queue_bytes = s->queue.bytes, .read_wait_ms = (unsigned)(s->read_wait.us / 1000),
-		.answer_wait_ms = (unsigned)(s->answer_wait.us / 1000),
+		.answer_wait_ms = (unsigned)(s->answer_wait.us / 1000), .beside = true,
 		.sql_dir = sql != NULL ? sql : s->sql_dir };
 	enum sterna_result rc = db_open(&o, &c->db);
 

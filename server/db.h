@@ -67,6 +67,7 @@ struct db_options {
 	size_t queue_bytes;          /* writes that may wait while the database is away, per client */
 	unsigned read_wait_ms;       /* how long a read waits for a database that is away */
 	unsigned answer_wait_ms;     /* postgresql: silence after which a connection counts as lost; default 10 s */
+	bool beside;                 /* postgresql: a tool that writes beside a server: neither ends the other's connections */
 	const char *sql_dir;         /* where the migrations lie */
 	void *arg;                   /* the simulation's driver's */
 };

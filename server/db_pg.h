@@ -30,9 +30,10 @@ struct pg_params {
 };
 void pg_params_set(struct pg_params *p, const char *types, const struct db_value *values);
 
-/** Blocking, a few seconds at most: ends other processes' connections for writes, and that of before_pid (0: none), and
- *  waits until they are gone. process: a number below 2^31, one for each process. @return false: not now */
-bool pg_fence(PGconn *conn, unsigned process, int before_pid);
+/** Blocking, a few seconds at most: ends other servers' connections for writes, and that of before_pid (0: none), and
+ *  waits until they are gone. process: a number below 2^31, one for each process. beside: of a tool, which ends
+ *  only its own, and which no server ends. @return false: not now */
+bool pg_fence(PGconn *conn, unsigned process, bool beside, int before_pid);
 /** Blocking, with a time limit per host; finds the primary among several hosts. Any thread. Never NULL. */
 PGconn *pg_connect(const struct db_options *o);
 

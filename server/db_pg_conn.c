@@ -243,7 +243,7 @@ static const char *fence(const struct pg_dial *d, PGconn *conn)
 	if (!d->fence || PQstatus(conn) != CONNECTION_OK)
 		return NULL;
 	where(conn, at, sizeof at);
-	if (pg_fence(conn, d->threads->process, strcmp(at, d->before_at) == 0 ? d->before_pid : 0))
+	if (pg_fence(conn, d->threads->process, d->own.beside, strcmp(at, d->before_at) == 0 ? d->before_pid : 0))
 		return NULL;
 	return "an older connection still writes, or no answer";
 }
@@ -350,6 +350,7 @@ static void dial(struct pg_conn *k)
 	d->to = k;
 	d->own.conninfo = k->o->conninfo != NULL ? xstrdup(k->o->conninfo) : NULL;
 	d->own.password = k->o->password != NULL ? xstrdup(k->o->password) : NULL;
+	d->own.beside = k->o->beside;
 	pthread_mutex_init(&d->lock, NULL);
 	pthread_attr_init(&detached);
 	pthread_attr_setdetachstate(&detached, PTHREAD_CREATE_DETACHED);

@@ -3,7 +3,8 @@
  * A group whose answer did not come is repeated on a new connection. Its first try may still lie before the server, in
  * a backend that was stopped, or that has read all and not noticed that nobody listens: it would be executed later, and
  * older values would win over newer ones. The same goes for what a process left behind that was killed. So a connection
- * for writes holds a lock, in shared mode, and its successor ends those who hold it and waits until they are gone. */
+ * for writes holds a lock, in shared mode, and its successor ends those who hold it and waits until they are gone. A tool
+ * that works while a server runs holds another lock: each would else end what the other has under way, again and again. */
 #include "server/db_pg.h"
 #include <poll.h>
 #include <stdio.h>
@@ -12,8 +13,10 @@
 
 enum { FENCE_MS = 3000, AGAIN_MS = 20 };
 
-/* The class is "STRN"; the object, which process holds it. */
-#define HOLDERS "FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2 AND classid = 1398035022 AND pid <> pg_backend_pid() " \
+/* The classes of locks, "STRN" and the next; the object is which process holds it. */
+enum { OF_SERVERS = 1398035022, OF_TOOLS };
+
+#define HOLDERS "FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2 AND classid = %d AND pid <> pg_backend_pid() " \
 	"AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
 
 /* The rows of one statement; NULL: it was refused, or no answer came in time. */
@@ -54,20 +57,21 @@ static void pause_ms(unsigned ms)
 	nanosleep(&t, NULL);
 }
 
-bool pg_fence(PGconn *conn, unsigned process, int before_pid)
+bool pg_fence(PGconn *conn, unsigned process, bool beside, int before_pid)
 {
+	const int class = beside ? OF_TOOLS : OF_SERVERS;
 	const uint64_t until_us = db_clock_us() + FENCE_MS * UINT64_C(1000);
 	char lock[96], end[512];
 	PGresult *res;
 
-	snprintf(lock, sizeof lock, "SELECT pg_advisory_lock_shared(1398035022, %u)", process);
+	snprintf(lock, sizeof lock, "SELECT pg_advisory_lock_shared(%d, %u)", class, process);
 	res = ask(conn, lock, until_us);
 	if (res == NULL)
 		return false;
 	PQclear(res);
-	/* Those of another process; and the one that this one takes the place of. */
-	snprintf(end, sizeof end, "SELECT pg_terminate_backend(pid) " HOLDERS " AND (objid <> %u OR pid = %d)", process,
-		before_pid);
+	/* Those of another server; and the one that this one takes the place of. */
+	snprintf(end, sizeof end, "SELECT pg_terminate_backend(pid) " HOLDERS " AND (%s AND objid <> %u OR pid = %d)", class,
+		beside ? "false" : "true", process, before_pid);
 	for (bool any = false;; any = true) {
 		res = ask(conn, end, until_us);
 		if (res == NULL)

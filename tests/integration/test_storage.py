@@ -313,6 +313,38 @@ def collect(one, into):
 
 
 @accounts()
+def test_tools_beside_a_server(t):
+    """sternactl writes while the server does: neither ends the other's connections"""
+    with daemon(t) as server:
+        def writers():
+            return server.psql("select pid from pg_locks join pg_database d on d.oid = database where locktype = 'advisory'"
+                               " and classid = 1398035022 and datname = '%s' order by pid" % server.database).split()
+
+        postgres = server.db == 'postgresql'
+        juliet = client(t, server, 'juliet').login()
+        before = writers() if postgres else []
+        check(len(before) >= 2 or not postgres, 'writers: %s' % before)
+        since, failed = len(server.log()), []
+
+        def add(i):
+            done = subprocess.run([str(sterna.program('sternactl')), '-c', str(server.config_file), 'user', 'add', '--from',
+                                   '-'], input='tool%d@localhost pw\n' % i, capture_output=True, text=True,
+                                  timeout=60, env=server.environment())
+            if done.returncode or 'away' in done.stderr or 'ended first' in done.stderr:
+                failed.append(done.stderr)
+        tools = [threading.Thread(target=add, args=(i,)) for i in range(6)]
+        for tool in tools:
+            tool.start()
+        for tool in tools:
+            tool.join()
+        check(not failed, failed)
+        check('away' not in server.log()[since:], server.log()[since:])
+        check(not postgres or writers() == before, 'connections for writes were replaced')
+        juliet.ping('alive')
+        client(t, server, 'tool5').login()
+
+
+@accounts()
 def test_killed_in_traffic(t):
     """R1 in small: five kills; what was acknowledged is archived on both sides and delivered or deliverable, once"""
     with daemon(t, users=('juliet', 'romeo', 'rosaline'), limits__stanzas='100000/s', limits__offline_messages=1000000,
