@@ -59,7 +59,7 @@ static const struct db_stmt chain_put = {
 	      "WHERE id = (r->>0)::bigint AND seq IS NULL",
 	.sqlite = "UPDATE audit_event SET seq = r.seq, hash = r.hash FROM (SELECT json_extract(value, '$[0]') AS id, "
 		  "json_extract(value, '$[1]') AS seq, json_extract(value, '$[2]') AS hash FROM json_each($1)) AS r "
-		  "WHERE audit_event.id = r.id AND audit_event.seq IS NULL",
+		  "WHERE audit_event.id = r.id AND +audit_event.seq IS NULL", /* +: by id, a row each; not all that are fresh */
 };
 static const struct db_stmt seal_put = {
 	.name = "audit_seal", .params = "itttit",

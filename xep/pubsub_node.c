@@ -147,7 +147,7 @@ void pubsub_set_member(struct pubsub_node *n, unsigned kind, const char *jid, un
 {
 	bool found;
 	const size_t at = member_place(n, kind, jid, &found);
-	struct pubsub_member *m = n->members + at;
+	struct pubsub_member *m = n->members != NULL ? n->members + at : NULL;
 
 	if (found && value != 0) {
 		m->value = value;
