@@ -165,6 +165,16 @@ def archive(one, timeout=None):
         after = '<after>%s</after>' % last
 
 
+def readable(one):
+    """Is an archive read, or is the asker told to wait?"""
+    ident = 'mam%d' % time.monotonic_ns()
+    one.send("<iq type='set' id='%s'><query xmlns='%s'><set xmlns='http://jabber.org/protocol/rsm'><max>0</max></set>"
+             "</query></iq>" % (ident, MAM))
+    fin = one.wait_for(lambda e: e.get('id') == ident)
+    check(fin.get('type') == 'result' or xmpp.condition_of(fin) == 'resource-constraint', xmpp.text_of(fin))
+    return fin.get('type') == 'result'
+
+
 def refused_login(t, server, user):
     """What a login gets now: the condition, or None if it succeeds."""
     one = client(t, server, user)
@@ -212,6 +222,7 @@ def away_and_back(t, server, go, come_back):
     check(answer(romeo) == 7, 'the last one is not acknowledged')      # six messages and a ping
     until(lambda: refused_login(t, server, 'mercutio') is None, 10, 'logins are still refused')
     for one in (juliet, romeo):
+        until(lambda: readable(one), 10, 'reads are still refused')     # each worker finds the database by itself
         kept = archive(one)
         check(sorted(kept) == ['a1', 'a2', 'b1', 'b2', 'b3', 'b4', 'c1'], '%s has %r' % (one.jid, kept))
         check([each for each in kept if each != 'c1'] == ['a1', 'a2', 'b1', 'b2', 'b3', 'b4'], 'order: %r' % kept)
