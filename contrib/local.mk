@@ -78,11 +78,13 @@ EXTRA_DIST += \
 	SECURITY.md \
 	contrib/example-module/Makefile \
 	contrib/example-module/motd.c \
+	contrib/make-doap \
 	contrib/sterna.yaml.in \
 	contrib/systemd/sterna.service.in \
 	contrib/systemd/sterna.sysusers.in \
 	contrib/systemd/sterna.tmpfiles.in \
-	docs
+	docs \
+	sterna.doap
 
 # Manual pages, and what the shell offers.
 dist_man_MANS = docs/man/sternactl.1 docs/man/sternad.8 docs/man/sterna.yaml.5
