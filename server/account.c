@@ -364,7 +364,7 @@ static void on_module_rows(struct account *a, const struct module_slot *m, const
 	call_set_account(c, a);
 	c->module = m;
 	call_with_rows(c, r->stmt, rows, r->fn);
-	call_free(c);
+	call_finish(c); /* what it writes or sends is not lost */
 }
 
 struct module_read {
