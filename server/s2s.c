@@ -93,6 +93,7 @@ static void link_free(struct s2s_link *l)
 	s2s_attempt_end(&l->attempt);
 	s2s_attempt_end(&l->verifier);
 	s2s_attempt_end(&l->test);
+	s2s_checks_fail(l, STERNA_REMOTE_SERVER_TIMEOUT); /* at the server's end some may wait yet */
 	s2s_queue_clear(l);
 	map_remove(&l->worker->links, l->key);
 	free(l->key);
