@@ -56,6 +56,11 @@ struct ack *ack_new_for(struct worker *home, void (*fn)(void *arg, uint32_t h, b
 	return a;
 }
 
+bool ack_is_of(const struct ack *a, const struct sterna_session *s)
+{
+	return a->session == s;
+}
+
 bool ack_is_oldest(const struct ack *a)
 {
 	return a->older == NULL;

@@ -17,6 +17,8 @@ struct worker;
 struct ack *ack_new(struct sterna_session *s, uint32_t h);
 /** For a stanza that came from elsewhere: fn runs on home when all is committed, or not (ok false). */
 struct ack *ack_new_for(struct worker *home, void (*fn)(void *arg, uint32_t h, bool ok), void *arg, uint32_t h);
+/** The stanza is one of this session's. */
+bool ack_is_of(const struct ack *a, const struct sterna_session *s);
 /** No older one of its session is outstanding. */
 bool ack_is_oldest(const struct ack *a);
 void ack_hold(struct ack *a);                 /**< one more effect is under way; NULL does nothing */

@@ -187,10 +187,12 @@ void session_kick(struct sterna_session *s, const char *condition, const char *t
 	session_unref(&s);
 }
 
-/* What the call itself is about is not settled before it is answered: only what came before it counts. */
+/* What the call itself is about is not settled before it is answered: only what came before it counts. What this
+ * session did not send (the session before it, of the same resource, did) waits for none of its stanzas: they may stand
+ * in the lane behind it. */
 bool session_may_read(const struct sterna_session *s, const struct sterna_call *c)
 {
-	return s->newest_ack == NULL || (c->ack != NULL && ack_is_oldest(c->ack));
+	return s->newest_ack == NULL || c->ack == NULL || !ack_is_of(c->ack, s) || ack_is_oldest(c->ack);
 }
 
 bool session_is_behind(const struct sterna_session *s, unsigned most)
