@@ -117,7 +117,11 @@ void deliver_message(struct sterna_call *c)
 		if (s->gone)
 			continue;
 		session_send(s, c->stanza, NULL, c->archive_id);
-		if (s->sm != NULL && !s->gone && c->archive_id != 0)
+		if (s->sm != NULL && !s->gone && c->archive_id != 0) {
 			sm_tag_out(s, c->stanza, &c->sm_tags);
+			/* A stop may have waited after the id was given: recovery is to look for the row nevertheless. */
+			if (sm_is_behind(s, c->archive_id))
+				sm_reach_back(s, call_batch(c), c->archive_id);
+		}
 	}
 }

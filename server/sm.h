@@ -72,6 +72,8 @@ bool sm_push(struct sterna_session *s, struct stanza *st, const struct jid *to, 
 void sm_flush(struct sterna_session *s);
 void sm_withhold(struct sterna_session *s);          /**< its numbers must be committed first … */
 void sm_let_go(struct sterna_session *s);            /**< … and are */
+/** Whether recovery, as it is stored, would not look as far back as this row. */
+bool sm_is_behind(const struct sterna_session *s, int64_t id);
 /** A row older than the session is to be delivered to it: recovery must look that far back. */
 void sm_reach_back(struct sterna_session *s, struct db_batch *b, int64_t id);
 /** Tags for the archive's row of a stanza just sent, or just taken. */

@@ -341,6 +341,11 @@ static void renumber(struct sterna_session *s, uint32_t h)
 	db_batch_commit(&b, on_renumbered, v);
 }
 
+bool sm_is_behind(const struct sterna_session *s, int64_t id)
+{
+	return s->sm->resumable && id <= s->sm->position;
+}
+
 void sm_reach_back(struct sterna_session *s, struct db_batch *b, int64_t id)
 {
 	static const struct db_stmt lower = {
@@ -348,7 +353,7 @@ void sm_reach_back(struct sterna_session *s, struct db_batch *b, int64_t id)
 	};
 	struct sm *m = s->sm;
 
-	if (!m->resumable || id > m->position)
+	if (!sm_is_behind(s, id))
 		return;
 	m->position = id - 1;
 	db_batch_add(b, &lower, (const struct db_value[]){ DB_INT(m->sid), DB_INT(m->position) });
