@@ -10,8 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "server/buf.h"
-#include "server/mem.h"
+#include "server/module.h"
 
 /* --- hashes --- */
 

@@ -1,6 +1,6 @@
 /* audit_chain.h - what makes the audit's records tamper-evident: each hash covers the one before (SHA-256), and seals, which
  * are records themselves, sign a hash with a key that may live in an HSM. Also checks a chain, in the database or in what
- * was read from a topic. Knows nothing of the server: the module and sternactl are made with it.
+ * was read from a topic. Needs nothing of a running server: the module and sternactl are made with it.
  *
  * hash(n) = SHA-256(hash(n-1) || record(n)); record: the CloudEvents object in the form of RFC 8785, without the
  * attributes chainhash, chainprev and chainseq. hash(0) is 32 zero bytes.
