@@ -28,6 +28,7 @@ static const struct sterna_option options[] = {
 	STERNA_OPT(A, messages, "metadata", LEVELS, "of messages: nothing; who to whom; and a hash of the stanza; and the stanza"),
 	STERNA_OPT(A, policies, NULL, LEVELS, "of messages of an account, room, host, or with a label ('label:SECRET')"),
 	STERNA_OPT(A, redact, NULL, "personal|content", "classes of data whose values are left out"),
+	STERNA_OPT(A, leave_out, NULL, NULL, "types that are not recorded, as 'room.joined'"),
 	STERNA_OPT(A, content_bytes, "64KiB", "1KiB..512KiB", "of a whole stanza; of larger ones the hash alone"),
 	STERNA_OPT(A, outbox, "1000000", "100..1000000000", "records that may wait for the relay"),
 	STERNA_OPT(A, on_full, "refuse", "refuse|drop_messages_metadata", "then: refuse messages; or do without their records"),
@@ -82,6 +83,24 @@ static void on_event(struct sterna_call *c, const struct sterna_audit_event *e)
 	buf_release(&out);
 	atomic_fetch_add(&audit_of(c)->pending, 1);
 	sterna_count(c, AUDIT_RECORDS, 1);
+}
+
+/* "sterna.room.joined.v1" is left out by the word room.joined. */
+static bool is_left_out(const struct audit_config *cfg, const char *type)
+{
+	const char *name = strncmp(type, "sterna.", 7) == 0 ? type + 7 : type, *version = strrchr(name, '.');
+
+	for (size_t i = 0; version != NULL && i < cfg->leave_out.count; i++)
+		if (strncmp(cfg->leave_out.item[i], name, (size_t)(version - name)) == 0
+			&& cfg->leave_out.item[i][version - name] == '\0')
+			return true;
+	return false;
+}
+
+static void on_told(struct sterna_call *c, const struct sterna_audit_event *e)
+{
+	if (!is_left_out(sterna_config(c), e->type))
+		on_event(c, e);
 }
 
 /* --- messages: by policy --- */
@@ -201,8 +220,7 @@ static void record_refusal(struct sterna_call *c, const char *condition)
 		STERNA_DATUM("stanza", sterna_stanza(c)->name), STERNA_DATUM("module", sterna_refused_by(c)),
 		STERNA_PERSONAL("to", sterna_to(c) != NULL ? jid_full(sterna_to(c)) : NULL), { 0 } };
 
-	on_event(c, &(struct sterna_audit_event){ "sterna.policy.refused.v1", jid_bare(sterna_from(c)),
-		jid_domain(sterna_from(c)), data });
+	sterna_audit(c, "sterna.policy.refused.v1", jid_bare(sterna_from(c)), data);
 }
 
 static enum sterna_verdict on_observe(struct sterna_call *c)
@@ -247,7 +265,7 @@ static void session(struct sterna_call *c, const char *type)
 	const struct sterna_datum data[] = { STERNA_DATUM("resource", s != NULL ? jid_resource(sterna_session_jid(s)) : NULL),
 		{ 0 } };
 
-	on_event(c, &(struct sterna_audit_event){ type, sterna_owner(c), sterna_host(c), data });
+	sterna_audit(c, type, sterna_owner(c), data);
 }
 
 static void on_bound(struct sterna_call *c)
@@ -267,7 +285,7 @@ static void on_gone(struct sterna_call *c)
 
 static void on_deleted(struct sterna_call *c)
 {
-	on_event(c, &(struct sterna_audit_event){ "sterna.account.deleted.v1", sterna_owner(c), sterna_host(c), NULL });
+	sterna_audit(c, "sterna.account.deleted.v1", sterna_owner(c), NULL);
 }
 
 /* --- commands --- */
@@ -336,7 +354,7 @@ static const struct sterna_field none[] = { { 0 } };
 
 STERNA_MODULE(audit, .spec = "CloudEvents 1.0", .summary = "Audit with a hash chain, to Kafka",
 	.options = options, .config_size = sizeof(struct audit_config), .metrics = metrics,
-	.audit = on_event,
+	.audit = on_told,
 	.hooks = (const struct sterna_hook[]){ { STERNA_OUT_POLICY, on_policy }, { STERNA_OBSERVE, on_observe, NULL, KINDS },
 		{ 0 } },
 	.on = (const struct sterna_lifecycle[]){ { STERNA_SESSION_BOUND, on_bound }, { STERNA_SESSION_RESUMED, on_resumed },

@@ -21,7 +21,7 @@ struct audit_kafka_config {
 struct audit_config {
 	unsigned messages;                       /* enum audit_level */
 	struct sterna_pairs policies;
-	struct sterna_list redact;
+	struct sterna_list redact, leave_out;
 	struct sterna_size content_bytes;
 	uint64_t outbox;
 	unsigned on_full;                        /* enum audit_full */

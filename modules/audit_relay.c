@@ -11,7 +11,8 @@
 #include <time.h>
 #include "modules/audit.h"
 
-enum { PAGE = 1000, IDLE_MS = 50, RETRY_MS = 1000, FLUSH_MS = 3000, MARK_US = 1000000, LOOK_US = 2000000, PRUNE_US = 60000000 };
+enum { PAGE = 1000, IDLE_MS = 50, RETRY_MS = 1000, FLUSH_MS = 3000, MARK_US = 1000000, LOOK_US = 2000000,
+	PRUNE_US = 60000000, PRUNE_FIRST_US = 5000000 };
 
 struct relay {
 	struct audit *a;
@@ -65,8 +66,8 @@ static const struct db_stmt seal_put = {
 	.name = "audit_seal", .params = "itttit",
 	.sql = "INSERT INTO audit_event (id, key, type, event, seq, hash) VALUES ($1, $2, $3, $4, $5, $6)",
 };
-static const struct db_stmt drop_put = {
-	.name = "audit_put_dropped", .params = "ittt",
+static const struct db_stmt own_put = {
+	.name = "audit_put_own", .params = "ittt",
 	.sql = "INSERT INTO audit_event (id, key, type, event) VALUES ($1, $2, $3, $4) ON CONFLICT (id) DO NOTHING",
 };
 static const struct db_stmt send_get = {
@@ -244,24 +245,29 @@ static void seal(struct relay *r)
 	free(signature);
 }
 
+/* An event of the relay itself; it waits for its place in the chain as all others. */
+static bool put_own(struct relay *r, const char *type, const struct sterna_datum *data)
+{
+	const int64_t id = own_id(r);
+	struct buf event = BUF_INIT;
+	char text[40];
+	bool ok;
+
+	snprintf(text, sizeof text, "%016" PRIx64, (uint64_t)id);
+	write_own(r, &event, text, type, data);
+	ok = storage_ok(r, sterna_storage_write(r->db, &own_put, (const struct db_value[]){ DB_INT(id), db_text("audit"),
+		db_text(type), db_text(buf_str(&event)) }), type);
+	buf_release(&event);
+	return ok;
+}
+
 /* What was left out while the outbox was full is itself an event. */
 static void report_dropped(struct relay *r)
 {
 	const int64_t n = atomic_exchange(&r->a->dropped, 0);
-	const int64_t id = n > 0 ? own_id(r) : 0;
-	struct buf event = BUF_INIT;
-	char text[40];
 
-	if (n == 0)
-		return;
-	const struct sterna_datum data[] = { STERNA_NUMBER("messages", n), { 0 } };
-
-	snprintf(text, sizeof text, "%016" PRIx64, (uint64_t)id);
-	write_own(r, &event, text, "sterna.audit.dropped.v1", data);
-	if (!storage_ok(r, sterna_storage_write(r->db, &drop_put, (const struct db_value[]){ DB_INT(id), db_text("audit"),
-		db_text("sterna.audit.dropped.v1"), db_text(buf_str(&event)) }), "what was dropped"))
+	if (n > 0 && !put_own(r, "sterna.audit.dropped.v1", (const struct sterna_datum[]){ STERNA_NUMBER("messages", n), { 0 } }))
 		atomic_fetch_add(&r->a->dropped, n);
-	buf_release(&event);
 }
 
 /* --- Kafka --- */
@@ -408,14 +414,20 @@ static void prune(struct relay *r)
 	if (!storage_ok(r, sterna_storage_read(r->db, &old_get, (const struct db_value[]){ DB_INT(horizon), DB_INT(most) },
 		on_old, &o), "what is old") || o.seq == 0)
 		return;
-	if (storage_ok(r, sterna_storage_write(r->db, &mark_put, (const struct db_value[]){ db_text("pruned"), DB_INT(o.seq),
-		db_text(o.hash) }), "what was removed"))
-		(void)storage_ok(r, sterna_storage_write(r->db, &old_drop, &DB_INT(o.seq)), "what is old");
+	if (!storage_ok(r, sterna_storage_write(r->db, &mark_put, (const struct db_value[]){ db_text("pruned"), DB_INT(o.seq),
+		db_text(o.hash) }), "what was removed")
+		|| !storage_ok(r, sterna_storage_write(r->db, &old_drop, &DB_INT(o.seq)), "what is old"))
+		return;
+	char stamp[STERNA_STAMP_LEN];
+
+	(void)put_own(r, "sterna.retention.applied.v1", (const struct sterna_datum[]){ STERNA_DATUM("what", "audit"),
+		STERNA_DATUM("before", sterna_stamp_us(now_us() - cfg->keep.us, stamp)), STERNA_NUMBER("through", o.seq), { 0 } });
 }
 
 void *audit_relay_run(void *audit)
 {
-	struct relay r = { .a = audit, .json = BUF_INIT, .pruned_us = now_us(), .sealed_us = now_us() };
+	struct relay r = { .a = audit, .json = BUF_INIT, .pruned_us = now_us() - PRUNE_US + PRUNE_FIRST_US,
+		.sealed_us = now_us() };
 	bool go = true;
 
 	while (go && (r.db = sterna_storage_open(r.a->mod)) == NULL)

@@ -178,6 +178,10 @@ static enum sterna_verdict refuse(struct sterna_call *c, enum policy policy, con
 		"from", jid_full(sterna_from(c)), "to", sterna_to(c) != NULL ? jid_full(sterna_to(c)) : NULL, "stanza_id",
 		log_uint(id, sterna_trace(c)));
 	sterna_mod_count(sterna_mod(c), M_REFUSED, policy, 1);
+	sterna_audit(c, "sterna.e2e.refused.v1", jid_bare(sterna_from(c)), (const struct sterna_datum[]){
+		STERNA_DATUM("policy", policy_names[policy]), STERNA_DATUM("by", by), STERNA_DATUM("method", method_names[method]),
+		STERNA_DATUM("direction", outgoing ? "out" : "in"), STERNA_DATUM("stanza", sterna_id(c)),
+		STERNA_PERSONAL("to", sterna_to(c) != NULL ? jid_full(sterna_to(c)) : NULL), { 0 } });
 	sterna_run_stop(c, E2E_REFUSED, &refusal);
 	return policy == REQUIRED
 		? sterna_reject_with(c, STERNA_POLICY_VIOLATION, cfg->required_text, "encryption-required", NS_POLICY)

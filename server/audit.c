@@ -17,6 +17,11 @@ static void tell(struct sterna_call *c, const struct sterna_audit_event *e)
 	c->module = was;
 }
 
+bool sterna_is_audited(struct sterna_call *c)
+{
+	return c->registry->auditor_count > 0;
+}
+
 void sterna_audit(struct sterna_call *c, const char *type, const char *subject, const struct sterna_datum *data)
 {
 	if (c->registry->auditor_count > 0)

@@ -2,6 +2,7 @@
  * for a colleague who gets an account. */
 #include <stdlib.h>
 #include <string.h>
+#include "server/audit.h"
 #include "server/datetime.h"
 #include "server/invite.h"
 #include "server/invite_iq.h"
@@ -84,6 +85,26 @@ static void run_contact(struct request *r, struct users *u)
 		r->found = result(r, m, xasprintf("xmpp:%s?roster;preauth=%s%s", r->who, m->token, m->o.accounts ? ";ibr=y" : ""));
 }
 
+/* On the main thread, once it is stored. */
+static void made(struct request *r, bool contact, bool account, const char *host, const char *username)
+{
+	const struct making *m = r->data;
+	char id[17], stamp[STERNA_STAMP_LEN];
+
+	snprintf(id, sizeof id, "%.16s", m->hash);
+	if (r->code[0] == '\0')
+		audit_post(r->daemon->server, host, "sterna.invitation.created.v1", r->is_local ? NULL : r->who,
+			(const struct sterna_datum[]){ STERNA_DATUM("invitation", id), STERNA_PERSONAL("username", username),
+			STERNA_DATUM("kind", contact && account ? "contact and account" : contact ? "contact" : "account"),
+			STERNA_DATUM("expires", sterna_stamp((time_t)((r->asked_us + m->o.lifetime_us) / 1000000), stamp)), { 0 } });
+	request_end(r);
+}
+
+static void contact_made(struct request *r)
+{
+	made(r, true, ((const struct making *)r->data)->o.accounts, r->host, NULL);
+}
+
 static void invite_contact(struct request *r)
 {
 	if (r->is_local || r->host == NULL) {
@@ -91,7 +112,7 @@ static void invite_contact(struct request *r)
 		return;
 	}
 	making_of(r);
-	request_on_storage(r, run_contact, NULL);
+	request_on_storage(r, run_contact, contact_made);
 }
 
 /* --- for an account --- */
@@ -135,6 +156,14 @@ static void run_create(struct request *r, struct users *u)
 	jid_unref(&j);
 }
 
+static void account_made(struct request *r)
+{
+	const char *both = request_arg(r, "roster-subscription");
+
+	made(r, !r->is_local && both != NULL && (strcmp(both, "1") == 0 || strcmp(both, "true") == 0), true,
+		request_arg(r, "host") != NULL ? request_arg(r, "host") : r->host, request_arg(r, "username"));
+}
+
 static void invite_create(struct request *r)
 {
 	if (request_arg(r, "host") == NULL && r->host == NULL) {
@@ -142,7 +171,7 @@ static void invite_create(struct request *r)
 		return;
 	}
 	making_of(r);
-	request_on_storage(r, run_create, NULL);
+	request_on_storage(r, run_create, account_made);
 }
 
 /* --- what is open --- */
@@ -198,9 +227,17 @@ static void run_revoke(struct request *r, struct users *u)
 	(void)request_stored(r, users_commit(u, &b), "id", request_arg(r, "id"));
 }
 
+static void revoked(struct request *r)
+{
+	if (r->code[0] == '\0')
+		audit_post(r->daemon->server, r->host, "sterna.invitation.revoked.v1", r->is_local ? NULL : r->who,
+			(const struct sterna_datum[]){ STERNA_DATUM("invitation", request_arg(r, "id")), { 0 } });
+	request_end(r);
+}
+
 static void invite_revoke(struct request *r)
 {
-	request_on_storage(r, run_revoke, NULL);
+	request_on_storage(r, run_revoke, revoked);
 }
 
 static const struct sterna_field create_fields[] = {

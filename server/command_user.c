@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "server/account.h"
+#include "server/audit.h"
 #include "server/command_session.h"
 #include "server/datetime.h"
 #include "server/session.h"
@@ -297,6 +298,15 @@ static void user_changed(struct request *r)
 	request_refuse(r, "usage", "what", "user changed JID password|disabled|enabled|deleted|imported");
 }
 
+/* sternactl is about to read out accounts with all they have. */
+static void user_exported(struct request *r)
+{
+	audit_post(r->daemon->server, NULL, "sterna.data.exported.v1", r->who, (const struct sterna_datum[]){
+		STERNA_DATUM("scope", request_arg(r, "scope")), STERNA_NUMBER("accounts", strtoll(request_arg(r, "accounts"), NULL, 10)),
+		STERNA_DATUM("door", r->door), { 0 } });
+	request_answer(r, NULL);
+}
+
 /* --- shown --- */
 
 static void on_info(void *arg, const struct user_info *i)
@@ -501,6 +511,9 @@ static const struct sterna_field reason_fields[] = {
 	{ "reason", STERNA_FIELD_TEXT, false, "Why", NULL }, { 0 } };
 static const struct sterna_field one_field[] = {
 	{ "accountjid", STERNA_FIELD_ACCOUNT, true, "The Jabber ID", NULL }, { 0 } };
+static const struct sterna_field exported_fields[] = {
+	{ "scope", STERNA_FIELD_TEXT, true, "an account, a host, or all", NULL },
+	{ "accounts", STERNA_FIELD_NUMBER, true, "how many", NULL }, { 0 } };
 static const struct sterna_field changed_fields[] = {
 	{ "accountjid", STERNA_FIELD_ACCOUNT, true, "The Jabber ID", NULL },
 	{ "what", STERNA_FIELD_TEXT, true, "What has happened to it", NULL }, { 0 } };
@@ -521,6 +534,8 @@ const struct command user_commands[] = {
 		user_delete_command),
 	COMMAND("user disable", ADMIN_NODE("disable-user"), HELP, 0, reason_fields, "Disable User", user_disable_command),
 	COMMAND("user enable", ADMIN_NODE("reenable-user"), HELP, 0, many_fields, "Re-Enable User", user_enable_command),
+	COMMAND("user exported", NULL, STERNA_OWNER, STERNA_COMMAND_LOCAL, exported_fields, "accounts are exported",
+		user_exported),
 	COMMAND("user lastlogin", ADMIN_NODE("get-user-lastlogin"), HELP, READS, many_fields, "Get User Last Login Time",
 		user_lastlogin),
 	COMMAND("user passwd", ADMIN_NODE("change-user-password"), HELP, 0, password_fields, "Change User Password", user_passwd),

@@ -73,6 +73,10 @@ void ctl_table(const json_t *rows, const char *const *keys, const char *const *t
 void ctl_progress(const char *what, uint64_t done, uint64_t total);
 void ctl_progress_end(void);
 
+/** A record of the audit, where the configuration has one: of what is done without a running server. The storage is open.
+ *  type: "sterna.data.exported.v1"; takes data, texts and whole numbers, of which only "args" may be personal. */
+enum ctl_exit ctl_audit_put(struct ctl *c, const char *type, const char *subject, json_t *data);
+
 /** A password: twice without echo from a terminal, else a line of the standard input.
  *  @param out PASSWORD_MAX + 1 bytes */
 enum ctl_exit ctl_read_password(const char *who, char *out);

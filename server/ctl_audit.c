@@ -1,14 +1,89 @@
-/* ctl_audit.c - sternactl audit verify: is the chain of the audit whole, in the database or in what was read from the topic? */
+/* ctl_audit.c - what sternactl does without a running server is recorded too; and sternactl audit verify: is the chain of the audit whole, in the database or in what was read from the topic? */
 #include "server/ctl.h"
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <openssl/rand.h>
+#include <time.h>
 #include "modules/audit_chain.h"
+#include "server/datetime.h"
 #include "server/map.h"
 #include "server/user_impl.h"
 
 enum { PAGE = 1000, LINE_MAX_BYTES = 4 << 20 };
+
+/* --- records without a server --- */
+
+static const struct config_node *audit_node(const struct ctl *c)
+{
+	const struct config_node *n = config_child(c->config->modules, "audit");
+	bool on = true;
+
+	return n == NULL || (n->kind == CONFIG_SCALAR && option_parse_bool(n->text, &on) && !on) ? NULL : n;
+}
+
+static bool redacts_personal(const struct config_node *audit)
+{
+	const struct config_node *list = config_child(audit, "redact");
+
+	if (list != NULL && list->kind == CONFIG_SCALAR)
+		return strcmp(list->text, "personal") == 0;
+	for (const struct config_node *n = list != NULL ? list->first : NULL; n != NULL; n = n->next)
+		if (n->kind == CONFIG_SCALAR && strcmp(n->text, "personal") == 0)
+			return true;
+	return false;
+}
+
+/* The time as in all ids, and below it the highest of the numbers of workers. */
+static int64_t new_id(int64_t now_us)
+{
+	uint16_t random = 0;
+
+	(void)RAND_bytes((unsigned char *)&random, sizeof random);
+	return now_us / 1000 * 1048576 + (63 << 14) + (random & 0x3ffe);
+}
+
+enum ctl_exit ctl_audit_put(struct ctl *c, const char *type, const char *subject, json_t *data)
+{
+	static const struct db_stmt put = {
+		.name = "ctl_audit_put", .params = "ittt",
+		.sql = "INSERT INTO audit_event (id, key, type, event) VALUES ($1, $2, $3, $4)",
+	};
+	const struct config_node *audit = audit_node(c);
+	const char *host = config_hosts(c->config)[0].domain, *name = type + strlen("sterna."), *version = strrchr(name, '.');
+	struct timespec now;
+	char id[24], stamp[DATETIME_SIZE], source[300], schema[128];
+	json_t *event;
+	char *text;
+
+	if (audit == NULL) {
+		json_decref(data);
+		return CTL_OK;
+	}
+	if (redacts_personal(audit) && json_object_get(data, "args") != NULL)
+		json_object_set_new(data, "args", json_string("(redacted)"));
+	clock_gettime(CLOCK_REALTIME, &now);
+	const int64_t us = (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000, number = new_id(us);
+
+	snprintf(id, sizeof id, "%016" PRIx64, (uint64_t)number);
+	snprintf(source, sizeof source, "xmpp:%s", host);
+	snprintf(schema, sizeof schema, "urn:sterna:audit:%.*s:%s", (int)(version - name), name, version + 2);
+	event = json_pack("{s:o, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "data", data, "datacontenttype",
+		"application/json", "dataschema", schema, "id", id, "partitionkey", subject, "source", source, "specversion", "1.0",
+		"subject", subject, "time", datetime_format_us(us, stamp), "type", type);
+	text = event != NULL ? audit_canonical(event) : NULL;
+	json_decref(event);
+	if (text == NULL)
+		return ctl_fail(CTL_FAILED, "this cannot be recorded in the audit");
+	struct db_batch *b = users_batch(c->users);
+
+	db_batch_add(b, &put, (const struct db_value[]){ DB_INT(number), db_text(subject), db_text(type), db_text(text) });
+	const enum sterna_result rc = users_commit(c->users, &b);
+
+	free(text);
+	return rc != STERNA_OK ? ctl_fail_result(rc, "the audit") : CTL_OK;
+}
 
 static void show(const json_t *r)
 {
@@ -101,6 +176,7 @@ struct line {
 	json_t *event;
 	size_t number;
 	int64_t seq;
+	bool again;                      /* a line before it has the same record */
 };
 struct lines {
 	struct line *line;
@@ -130,10 +206,22 @@ static enum ctl_exit read_lines(FILE *in, const char *file, struct lines *l)
 		}
 		if ((l->count & (l->count - 1)) == 0)
 			l->line = xrealloc(l->line, (l->count > 0 ? l->count * 2 : 1) * sizeof *l->line);
-		l->line[l->count++] = (struct line){ event, n, json_integer_value(json_object_get(event, "chainseq")) };
+		l->line[l->count++] = (struct line){ event, n, json_integer_value(json_object_get(event, "chainseq")), false };
 	}
 	free(text);
 	return CTL_OK;
+}
+
+static void mark_repeated(const struct lines *l)
+{
+	struct line *sorted = xalloc((l->count + 1) * sizeof *sorted);
+
+	if (l->count > 0)
+		memcpy(sorted, l->line, l->count * sizeof *sorted);
+	qsort(sorted, l->count, sizeof *sorted, by_seq);
+	for (size_t i = 1; i < l->count; i++)
+		l->line[sorted[i].number - 1].again = sorted[i].seq == sorted[i - 1].seq;
+	free(sorted);
 }
 
 /* What comes once more is no mistake; but of what comes first, one key's records are in their order. */
@@ -141,22 +229,18 @@ static void check_order(const struct lines *l, struct audit_check *check)
 {
 	struct map newest;
 
+	mark_repeated(l);
 	map_init(&newest, 1, 2);
 	for (size_t i = 0; i < l->count && check->broken[0] == '\0'; i++) {
 		const char *key = json_string_value(json_object_get(l->line[i].event, "partitionkey"));
 		const struct line *before = key != NULL ? map_get(&newest, key) : NULL;
 
-		if (before != NULL && l->line[i].seq < before->seq) {
-			bool again = false;
-
-			for (size_t k = 0; k < i && !again; k++)
-				again = l->line[k].seq == l->line[i].seq;
-			if (!again)
-				snprintf(check->broken, sizeof check->broken, "record %" PRId64 " comes behind %" PRId64 " of the same key",
-					l->line[i].seq, before->seq);
-		} else if (key != NULL) {
-			map_put(&newest, key, &l->line[i]);
-		}
+		if (l->line[i].again || key == NULL)
+			continue;
+		if (before != NULL && l->line[i].seq < before->seq)
+			snprintf(check->broken, sizeof check->broken, "record %" PRId64 " comes behind %" PRId64 " of the same key",
+				l->line[i].seq, before->seq);
+		map_put(&newest, key, &l->line[i]);
 	}
 	map_clear(&newest);
 }

@@ -2,10 +2,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include "server/ctl.h"
 #include "server/pie.h"
+#include "server/user_impl.h"
 
 struct run {
 	struct ctl *c;
@@ -96,6 +98,41 @@ static enum ctl_exit chosen(struct ctl *c, struct pie_options *o, struct jid **a
 	return CTL_OK;
 }
 
+static void on_total(void *arg, const struct db_rows *rows)
+{
+	*(int64_t *)arg = db_int(rows, 0, 0);
+}
+
+/* Before anything is written: by the server, which hears of it then, or where none runs into the storage. */
+static enum ctl_exit announce(struct ctl *c, const struct pie_options *o)
+{
+	static const struct db_stmt count = {
+		.name = "ctl_export_count", .params = "t", .columns = "i",
+		.sql = "",
+		.pg = "SELECT count(*) FROM account WHERE right(jid, length($1)) = $1",
+		.sqlite = "SELECT count(*) FROM account WHERE $1 = '' OR substr(jid, -length($1)) = $1",
+	};
+	const char *scope = o->account != NULL ? jid_bare(o->account) : o->host != NULL ? o->host : "all";
+	char *end = o->account != NULL ? xstrdup(scope) : o->host != NULL ? xasprintf("@%s", o->host) : xstrdup("");
+	int64_t accounts = 0;
+	const enum sterna_result rc = users_read(c->users, &count, (const struct db_value[]){ db_text(end) }, on_total, &accounts);
+	char number[24], who[32];
+	json_t *result = NULL;
+	enum ctl_exit code;
+
+	free(end);
+	if (rc != STERNA_OK)
+		return ctl_fail_result(rc, scope);
+	snprintf(number, sizeof number, "%" PRId64, accounts);
+	snprintf(who, sizeof who, "uid %u", (unsigned)getuid());
+	code = ctl_ask(c, (const char *const[]){ "user", "exported", scope, number, NULL }, true, &result);
+	json_decref(result);
+	if (code != CTL_NO_SERVER)
+		return code;
+	return ctl_audit_put(c, "sterna.data.exported.v1", who, json_pack("{s:s, s:I, s:s}", "scope", scope, "accounts",
+		(json_int_t)accounts, "door", "storage"));
+}
+
 /* Such a file holds what lets one log in: for its owner only, and never over another file. */
 static enum ctl_exit export(struct ctl *c)
 {
@@ -110,6 +147,8 @@ static enum ctl_exit export(struct ctl *c)
 	if (out == NULL)
 		return ctl_fail(CTL_FAILED, "cannot make '%s': %s", c->args[0], strerror(errno));
 	code = chosen(c, &o, &account, host, sizeof host);
+	if (code == CTL_OK)
+		code = announce(c, &o);
 	if (code == CTL_OK)
 		code = run_export(c, out, &o);
 	jid_unref(&account);

@@ -4,6 +4,7 @@
 #include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* The argument as an address of an account; the storage is open then. */
 static enum ctl_exit need_user(struct ctl *c, struct jid **out)
@@ -37,6 +38,19 @@ static enum ctl_exit by_server(struct ctl *c, json_t *args)
 
 	json_decref(result);
 	return code;
+}
+
+/* The storage was changed from here: no server has recorded it. */
+static enum ctl_exit record(struct ctl *c, const char *jid)
+{
+	char who[32], *args;
+	json_t *data;
+
+	snprintf(who, sizeof who, "uid %u", (unsigned)getuid());
+	args = jid != NULL ? xasprintf("{\"accountjids\":[\"%s\"]}", jid) : NULL;
+	data = json_pack("{s:s, s:s, s:s, s:s*}", "command", c->command->name, "door", "storage", "outcome", "done", "args", args);
+	free(args);
+	return ctl_audit_put(c, "sterna.admin.command.v1", who, data);
 }
 
 /* --- many --- */
@@ -89,6 +103,8 @@ static enum ctl_exit add_many(struct ctl *c, FILE *in)
 	const enum sterna_result rc = user_create_many(c->users, in, &o, &r);
 
 	ctl_progress_end();
+	if (r.created > 0 && record(c, NULL) != CTL_OK)
+		return CTL_FAILED;
 	if (rc == STERNA_OK) {
 		ctl_print(c, json_pack("{s:I, s:I}", "created", (json_int_t)r.created, "skipped", (json_int_t)r.skipped),
 			show_many);
@@ -149,6 +165,8 @@ static enum ctl_exit with_password(struct ctl *c, enum sterna_result (*fn)(struc
 
 		if (rc != STERNA_OK)
 			code = ctl_fail_result(rc, jid_bare(j));
+		if (code == CTL_OK)
+			code = record(c, jid_bare(j));
 	}
 	OPENSSL_cleanse(password, sizeof password);
 	if (code == CTL_OK)
@@ -200,6 +218,8 @@ static enum ctl_exit change(struct ctl *c, enum sterna_result (*fn)(struct ctl *
 
 		if (rc != STERNA_OK)
 			code = ctl_fail_result(rc, jid_bare(j));
+		if (code == CTL_OK)
+			code = record(c, jid_bare(j));
 	}
 	if (code == CTL_OK)
 		code = done(c, jid_bare(j), what);

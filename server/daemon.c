@@ -274,7 +274,7 @@ static enum sterna_result refuse(struct buf *said, const char *why, const char *
 	return STERNA_EINVAL;
 }
 
-enum sterna_result daemon_reload(struct daemon *d, struct buf *said)
+static enum sterna_result reload(struct daemon *d, struct buf *said)
 {
 	struct config *fresh = NULL;
 	struct config_error err = { 0 };
@@ -315,7 +315,15 @@ enum sterna_result daemon_reload(struct daemon *d, struct buf *said)
 		log_error("reload", "not all modules could be changed");
 	buf_puts(said, c.count > 0 ? "; certificates read anew" : "nothing changed; certificates read anew");
 	log_notice("reload", "applied", "what", buf_str(said));
-	audit_post(d->server, NULL, "sterna.config.reloaded.v1", NULL, (const struct sterna_datum[]){
-		STERNA_DATUM("outcome", "done"), STERNA_DATUM("applied", buf_str(said)), { 0 } });
 	return STERNA_OK;
+}
+
+enum sterna_result daemon_reload(struct daemon *d, struct buf *said)
+{
+	const enum sterna_result rc = reload(d, said);
+
+	audit_post(d->server, NULL, "sterna.config.reloaded.v1", NULL, (const struct sterna_datum[]){
+		STERNA_DATUM("outcome", rc == STERNA_OK ? "done" : "refused"),
+		STERNA_DATUM(rc == STERNA_OK ? "applied" : "reason", buf_str(said)), { 0 } });
+	return rc;
 }

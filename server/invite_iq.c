@@ -48,6 +48,9 @@ static enum sterna_verdict on_token(struct sterna_call *c, enum sterna_result rc
 	if (rc != STERNA_OK || rows->count == 0 || c->account == NULL || !subscription_preapprove(c, sterna_from(c)))
 		return STERNA_NEXT;
 	sterna_write(c, &invite_use_once, hash, jid_bare(sterna_from(c)), sterna_now_us(c));
+	sterna_audit(c, "sterna.invitation.used.v1", sterna_owner(c), (const struct sterna_datum[]){
+		STERNA_DATUM("invitation", sterna_printf(c, "%.16s", hash)), STERNA_PERSONAL("by", jid_bare(sterna_from(c))),
+		STERNA_DATUM("kind", "contact"), { 0 } });
 	struct stanza *back = stanza_make("presence", "subscribe", c->account->jid, sterna_from(c), NULL);
 
 	route_subscription(c->worker, &back);

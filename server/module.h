@@ -214,6 +214,7 @@ struct sterna_datum {
 };
 #define STERNA_DATUM(name_, text_) ((struct sterna_datum){ .name = (name_), .text = (text_) })
 #define STERNA_PERSONAL(name_, text_) ((struct sterna_datum){ .name = (name_), .text = (text_), .kind = STERNA_DATUM_PERSONAL })
+#define STERNA_CONTENT(name_, text_) ((struct sterna_datum){ .name = (name_), .text = (text_), .kind = STERNA_DATUM_CONTENT })
 #define STERNA_NUMBER(name_, n_) ((struct sterna_datum){ .name = (name_), .number = (n_), .kind = STERNA_DATUM_NUMBER })
 struct sterna_audit_event {
 	const char *type;                    /* "sterna.roster.changed.v1": sterna, what, the version of its schema */
@@ -388,6 +389,8 @@ void sterna_write(struct sterna_call *c, const struct db_stmt *stmt, ...);
 /** For the audit: something has happened, that commits with this call's batch. Costs next to nothing when no module
  *  listens. A new type brings its schema, docs/audit/WHAT.vN.schema.json. data may be NULL. */
 void sterna_audit(struct sterna_call *c, const char *type, const char *subject, const struct sterna_datum *data);
+/** Does any module listen? Where the data of an event are costly to make. */
+bool sterna_is_audited(struct sterna_call *c);
 /** OBSERVE: the condition that the stanza was refused with, and by which module (NULL: the core); NULL: it was not. */
 const char *sterna_refused(struct sterna_call *c);
 const char *sterna_refused_by(struct sterna_call *c);

@@ -128,8 +128,16 @@ static void note_made(const struct registration *r)
 	const struct stream *s = r->stream;
 	const struct sterna_datum data[] = { STERNA_PERSONAL("address", s != NULL ? s->transport->peer : NULL), { 0 } };
 
+	char id[17];
+
 	if (s != NULL)
 		audit_note(s->worker, s->host, "sterna.account.created.v1", jid_full(r->jid), data);
+	if (r->invite == NULL)
+		return;
+	snprintf(id, sizeof id, "%.16s", r->invite->hash);
+	audit_note(r->worker, server_host(r->worker->server, jid_domain(r->jid)), "sterna.invitation.used.v1",
+		*r->invite->inviter != '\0' ? r->invite->inviter : NULL, (const struct sterna_datum[]){
+		STERNA_DATUM("invitation", id), STERNA_PERSONAL("by", jid_full(r->jid)), STERNA_DATUM("kind", "account"), { 0 } });
 }
 
 static void on_made(void *arg, enum sterna_result rc, const struct db_rows *rows)

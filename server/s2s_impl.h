@@ -213,5 +213,8 @@ void s2s_stanza(struct stream *s, struct arena **a, struct sterna_elem *e);
 /** Two domains of an element; false: the stream ended with an error. */
 bool s2s_pair(struct stream *s, const struct sterna_elem *e, struct jid **from, struct jid **to);
 uint64_t s2s_now(const struct stream *s);
+/** For the audit: who is at the other end was believed (why NULL), or not. by: "EXTERNAL", "dialback", "certificate",
+ *  "configuration". h: of ours. */
+void s2s_audit(struct stream *s, struct host *h, const char *by, const char *why);
 
 #endif

@@ -57,6 +57,7 @@ static bool find_from(struct stream *s, const struct sterna_elem *root)
 	x->remote = j;
 	if (config_trust_of(s->worker->server->config, jid_full(j)) == CONFIG_TRUST_NONE) {
 		log_notice("s2s", "refused by configuration", "domain", jid_full(j), "peer", s->transport->peer);
+		s2s_audit(s, s->host, "configuration", "this server does not talk to that domain");
 		stream_error(s, "policy-violation", "this server does not talk to that domain");
 		return false;
 	}
@@ -188,6 +189,7 @@ static void sasl_failed(struct stream *s, const char *condition)
 	stream_write(s, text, strlen(text));
 	log_notice("s2s", "a server could not authenticate", "domain", jid_full(s->s2s->remote), "condition", condition,
 		"certificate", s->s2s->proof_text, "peer", s->transport->peer);
+	s2s_audit(s, s->host, "EXTERNAL", condition);
 	metric_add(s->worker->server->metric_set, s->worker->index, METRIC_S2S_FAILURES, S2S_FAILURE_SASL, 1);
 	if (++s->tries >= s->worker->server->config->limits.auth_tries)
 		stream_error(s, "policy-violation", "too many failed attempts");
@@ -225,6 +227,7 @@ static void on_auth(struct stream *s, struct arena **a, struct sterna_elem *e)
 	s2s_authorise(s, s->host);
 	log_info("s2s", "a server has authenticated", "domain", jid_full(s->s2s->remote), "to", jid_full(s->host->jid), "by",
 		"EXTERNAL", "certificate", s->s2s->proof_text, "stream_id", s->id);
+	s2s_audit(s, s->host, "EXTERNAL", NULL);
 	(void)net_authenticated(s);
 	stream_restart(s);
 }
@@ -241,6 +244,7 @@ void s2s_in_verdict(struct stream *s, struct host *host, const char *type, enum 
 		log_notice("s2s", "a server could not authenticate", "domain", remote, "to", local, "by", "dialback", "result", type,
 			"condition", condition != 0 ? condition_name(condition) : NULL, "certificate", s->s2s->proof_text, "peer",
 			s->transport->peer);
+		s2s_audit(s, host, "dialback", condition != 0 ? condition_name(condition) : type);
 		metric_add(s->worker->server->metric_set, s->worker->index, METRIC_S2S_FAILURES, S2S_FAILURE_DIALBACK, 1);
 		/* XEP-0220 §2.4: after an invalid key the stream ends; after an error it may be tried again. */
 		if (strcmp(type, "invalid") == 0)
@@ -249,6 +253,7 @@ void s2s_in_verdict(struct stream *s, struct host *host, const char *type, enum 
 	}
 	s2s_authorise(s, host);
 	log_info("s2s", "a server has authenticated", "domain", remote, "to", local, "by", "dialback", "stream_id", s->id);
+	s2s_audit(s, host, "dialback", NULL);
 	if (s->state != STREAM_SECURE)
 		return; /* one domain of ours more */
 	s->authenticated_by = xstrdup("dialback");

@@ -159,6 +159,7 @@ static void secured(struct stream *s)
 	tls_pin_unref(&pin);
 	note(s, "tls", true, "%s, %s", ops->tls_version(s->transport), ops->tls_cipher(s->transport));
 	if (!s2s_is_enough(w->server, domain, x->proof)) {
+		s2s_audit(s, s->host, "certificate", x->proof_text);
 		refuse(s, "certificate", x->proof_text);
 		return;
 	}
@@ -236,6 +237,7 @@ static void bound(struct stream *s, const char *by)
 		a->stream = NULL;
 		s2s_attempt_end(&a);
 	}
+	s2s_audit(s, s->host, by, NULL);
 	log_info("s2s", "connected", "domain", jid_full(x->remote), "host", jid_full(s->host->jid), "by", by, "certificate",
 		x->proof_text, "peer", s->transport->peer, "stream_id", x->their_id);
 	s2s_link_up(l, s);

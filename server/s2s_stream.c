@@ -2,11 +2,23 @@
 #include "server/s2s_impl.h"
 #include <stdlib.h>
 #include <string.h>
+#include "server/audit.h"
 #include "server/route.h"
 
 uint64_t s2s_now(const struct stream *s)
 {
 	return loop_now_us(s->worker->loop);
+}
+
+void s2s_audit(struct stream *s, struct host *h, const char *by, const char *why)
+{
+	const struct s2s *x = s->s2s;
+	const struct sterna_datum data[] = { STERNA_DATUM("direction", x->out ? "out" : "in"),
+		STERNA_DATUM("host", jid_full(h->jid)), STERNA_DATUM("by", by), STERNA_DATUM("proof", tls_proof_name(x->proof)),
+		STERNA_DATUM("certificate", x->proof_text), STERNA_DATUM("address", s->transport->peer), STERNA_DATUM("reason", why),
+		{ 0 } };
+
+	audit_note(s->worker, h, why == NULL ? "sterna.link.authorised.v1" : "sterna.link.refused.v1", jid_full(x->remote), data);
 }
 
 struct s2s *s2s_of(struct stream *s)

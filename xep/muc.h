@@ -74,6 +74,8 @@ char *muc_config_json(const struct muc_config *cfg);                           /
 bool muc_config_parse(struct muc_config *cfg, const char *json);               /**< cfg holds defaults before */
 /** As a form to be filled in. */
 void muc_config_form(const struct muc_config *cfg, struct sterna_elem *form);
+/** Names of the fields that differ, "muc#roomconfig_roomname …", for the audit; "" where none does. */
+const char *muc_config_changes(struct sterna_call *c, const struct muc_config *before, const struct muc_config *after);
 /** The form's fields over a copy of cfg; fields that are not known are passed over.
  *  @return NULL, with the new one in *out (to be cleared); or what is wrong with the form, static */
 const char *muc_config_set(const struct muc_config *cfg, struct sterna_call *c, const struct sterna_elem *form,
@@ -213,8 +215,8 @@ enum sterna_result muc_set_member(struct sterna_call *c, struct muc_room *room, 
 void muc_store_session(struct sterna_call *c, struct muc_room *room, const struct muc_session *s);
 void muc_unstore_session(struct sterna_call *c, struct muc_room *room, const struct jid *full);
 void muc_store_hat(struct sterna_call *c, struct muc_room *room, const struct muc_hat *hat, bool there);
-/** All of it, the archive too. */
-void muc_unstore_room(struct sterna_call *c, struct muc_room *room);
+/** All of it, the archive too. cause, for the audit: "owner" or "empty"; reason: or NULL. */
+void muc_unstore_room(struct sterna_call *c, struct muc_room *room, const char *cause, const char *reason);
 /** How many rooms someone owns. */
 extern const struct db_stmt muc_count_rooms;
 

@@ -288,6 +288,10 @@ void muc_set_role(struct sterna_call *c, struct muc_room *room, struct muc_occup
 {
 	struct muc_say say = { .was_role = o->role };
 
+	sterna_audit(c, "sterna.room.role.v1", jid_full(room->jid), (const struct sterna_datum[]){
+		STERNA_PERSONAL("by", jid_bare(sterna_from(c))), STERNA_PERSONAL("jid", jid_bare(o->bare)),
+		STERNA_PERSONAL("nick", muc_nick(o)), STERNA_DATUM("was", muc_roles[o->role]), STERNA_DATUM("role", muc_roles[role]),
+		STERNA_CONTENT("reason", reason), { 0 } });
 	by(&say, actor, reason);
 	if (role == MUC_NO_ROLE) {
 		say.codes[say.count++] = 307;
@@ -363,6 +367,10 @@ enum sterna_result muc_affiliate(struct sterna_call *c, struct muc_room *room, c
 
 	if (rc != STERNA_OK)
 		return rc;
+	sterna_audit(c, "sterna.room.affiliation.v1", jid_full(room->jid), (const struct sterna_datum[]){
+		STERNA_PERSONAL("by", jid_bare(sterna_from(c))), STERNA_PERSONAL("jid", bare),
+		STERNA_DATUM("was", muc_affiliations[was]), STERNA_DATUM("affiliation", muc_affiliations[affiliation]),
+		STERNA_CONTENT("reason", reason), { 0 } });
 	room->version++;
 	muc_store_room(c, room);
 	for (size_t at = 0; (e = map_next(&room->occupants, &at)) != NULL;) {

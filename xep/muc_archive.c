@@ -147,6 +147,9 @@ static void take_back(struct sterna_call *c, const struct moderation *w, const s
 	muc_to_all(c, w->room, m);
 	sterna_write(c, &message_put, jid_full(w->room->jid), w->id, sterna_xml(tombstone(c, w, old, by)));
 	sterna_archive_put(c, jid_full(w->room->jid), id, w->room->jid, m);
+	sterna_audit(c, "sterna.message.retracted.v1", jid_full(w->room->jid), (const struct sterna_datum[]){
+		STERNA_PERSONAL("by", jid_bare(by->bare)), STERNA_DATUM("archive", sterna_printf(c, "%" PRId64, w->id)),
+		STERNA_DATUM("kind", "moderation"), STERNA_CONTENT("reason", w->reason), { 0 } });
 	log_info("muc", "a message was taken back", "room", jid_full(w->room->jid), "id", LOG_INT(w->id), "by",
 		jid_bare(by->bare));
 }

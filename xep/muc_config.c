@@ -242,6 +242,28 @@ void muc_config_form(const struct muc_config *cfg, struct sterna_elem *form)
 	}
 }
 
+/* --- for the audit: which, not what --- */
+
+static bool differs(const struct muc_config *a, const struct muc_config *b, const struct field *f)
+{
+	if (is_text(f)) {
+		const char *x = *text_at(a, f), *y = *text_at(b, f);
+
+		return strcmp(x != NULL ? x : "", y != NULL ? y : "") != 0;
+	}
+	return f->kind == BOOLEAN ? *(bool *)at(a, f) != *(bool *)at(b, f) : *(unsigned *)at(a, f) != *(unsigned *)at(b, f);
+}
+
+const char *muc_config_changes(struct sterna_call *c, const struct muc_config *before, const struct muc_config *after)
+{
+	const char *all = "";
+
+	for (size_t i = 0; i < FIELDS; i++)
+		if (differs(before, after, &fields[i]))
+			all = sterna_printf(c, "%s%s%s", all, *all != '\0' ? " " : "", fields[i].var);
+	return all;
+}
+
 /* --- reading it --- */
 
 static bool set_bool(bool *out, const char *value)

@@ -125,6 +125,9 @@ static enum sterna_verdict come_in(struct sterna_call *c, struct muc_room *room,
 	s = muc_add_session(room, o, sterna_from(c));
 	muc_keep_presence(s, sterna_stanza(c));
 	muc_store_session(c, room, s);
+	sterna_audit(c, "sterna.room.joined.v1", jid_full(room->jid), (const struct sterna_datum[]){
+		STERNA_PERSONAL("jid", jid_full(s->jid)), STERNA_PERSONAL("nick", muc_nick(o)),
+		STERNA_DATUM("role", muc_roles[o->role]), { 0 } });
 	welcome(c, room, s, is_new, e->x);
 	return STERNA_DONE;
 }
@@ -158,6 +161,8 @@ static enum sterna_verdict on_counted(struct sterna_call *c, enum sterna_result 
 	room->locked = true;
 	muc_hold(room);
 	muc_store_room(c, room);
+	sterna_audit(c, "sterna.room.created.v1", jid_full(room->jid), (const struct sterna_datum[]){
+		STERNA_PERSONAL("by", jid_bare(sterna_from(c))), { 0 } });
 	muc_set_member(c, room, jid_bare(sterna_from(c)), MUC_OWNER, NULL, NULL);
 	e->affiliation = MUC_OWNER;
 	return muc_let_go(c, room, come_in(c, room, e, true));

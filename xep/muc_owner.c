@@ -208,6 +208,10 @@ static enum sterna_verdict submit(struct sterna_call *c, struct muc_room *room, 
 	room->cfg = fresh;
 	room->locked = false;
 	muc_store_room(c, room);
+	if (sterna_is_audited(c))
+		sterna_audit(c, "sterna.room.configured.v1", jid_full(room->jid), (const struct sterna_datum[]){
+			STERNA_PERSONAL("by", jid_bare(sterna_from(c))),
+			STERNA_DATUM("changed", muc_config_changes(c, &old, &fresh)), { 0 } });
 	if (!was_locked)
 		configured(c, room, &old);
 	muc_config_clear(&old);
@@ -240,7 +244,7 @@ void muc_destroy(struct sterna_call *c, struct muc_room *room, const struct ster
 		for (const struct muc_session *s = o->sessions; s != NULL; s = s->next)
 			muc_show_own(c, room, o, s, &say);
 	}
-	muc_unstore_room(c, room);
+	muc_unstore_room(c, room, "owner", destroy != NULL ? sterna_child_text(destroy, "reason") : NULL);
 	room->gone = true;
 }
 

@@ -310,6 +310,12 @@ void muc_show_others(struct sterna_call *c, struct muc_room *room, const struct 
 
 /* --- going --- */
 
+static void muc_note_left(struct sterna_call *c, const struct muc_room *room, const struct muc_session *s)
+{
+	sterna_audit(c, "sterna.room.left.v1", jid_full(room->jid), (const struct sterna_datum[]){
+		STERNA_PERSONAL("jid", jid_full(s->jid)), STERNA_PERSONAL("nick", muc_nick(s->occupant)), { 0 } });
+}
+
 void muc_remove(struct sterna_call *c, struct muc_room *room, struct muc_occupant *o, struct muc_say *say)
 {
 	bool gone = false;
@@ -319,6 +325,7 @@ void muc_remove(struct sterna_call *c, struct muc_room *room, struct muc_occupan
 	while (!gone) {
 		struct muc_session *s = o->sessions;
 
+		muc_note_left(c, room, s);
 		muc_unstore_session(c, room, s->jid);
 		gone = muc_drop_session(room, s);
 	}

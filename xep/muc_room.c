@@ -117,7 +117,7 @@ void muc_room_free(struct muc_room *room)
 static void settle(struct sterna_call *c, struct muc_room *room)
 {
 	if (!room->gone && room->count == 0 && !room->cfg.persistent && room->stored) {
-		muc_unstore_room(c, room);
+		muc_unstore_room(c, room, "empty", NULL);
 		room->gone = true;
 	}
 	if (!room->gone || room->busy > 0)

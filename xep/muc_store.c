@@ -106,7 +106,7 @@ static enum sterna_verdict loaded(struct sterna_call *c, const struct loading *l
 
 	/* It was to end with its last occupant, and the server did before it. */
 	if (room->count == 0 && !room->cfg.persistent) {
-		muc_unstore_room(c, room);
+		muc_unstore_room(c, room, "empty", NULL);
 		room->gone = true;
 		muc_let_go(c, room, STERNA_NEXT);
 		return l->fn(c, NULL);
@@ -354,8 +354,13 @@ void muc_store_hat(struct sterna_call *c, struct muc_room *room, const struct mu
 }
 
 /* With what was said there: who makes a room of that name next is someone else. */
-void muc_unstore_room(struct sterna_call *c, struct muc_room *room)
+void muc_unstore_room(struct sterna_call *c, struct muc_room *room, const char *cause, const char *reason)
 {
+	const bool asked = strcmp(cause, "owner") == 0;
+
+	sterna_audit(c, "sterna.room.destroyed.v1", jid_full(room->jid), (const struct sterna_datum[]){
+		STERNA_DATUM("cause", cause), STERNA_PERSONAL("by", asked ? jid_bare(sterna_from(c)) : NULL),
+		STERNA_CONTENT("reason", reason), { 0 } });
 	for (size_t i = 0; i < sizeof drop_all / sizeof *drop_all; i++)
 		sterna_write(c, &drop_all[i], jid_full(room->jid));
 	sterna_write(c, &drop_past, jid_full(room->jid), sterna_new_id(c));

@@ -216,18 +216,28 @@ static enum sterna_verdict on_sums(struct sterna_call *c, enum sterna_result rc,
 		return refuse(c, STERNA_RESOURCE_CONSTRAINT, "you have uploaded much today; try again tomorrow");
 	sterna_write(c, &purge, owner, (int64_t)(sterna_now(c) - cfg->keep.us / 1000000));
 	sterna_write(c, &put, s->id, owner, (int64_t)s->size, (int64_t)sterna_now(c));
+	sterna_audit(c, "sterna.upload.granted.v1", owner, (const struct sterna_datum[]){ STERNA_DATUM("file", s->id),
+		STERNA_CONTENT("name", s->name), STERNA_NUMBER("bytes", (int64_t)s->size),
+		STERNA_DATUM("media", *s->type != '\0' ? s->type : NULL), { 0 } });
 	return give(c, s);
 }
 
 /* At most once an hour, by whoever asks then. */
-static void purge_now_and_then(struct sterna_mod *m, int64_t now)
+static void purge_now_and_then(struct sterna_call *c, int64_t now)
 {
+	struct sterna_mod *m = sterna_mod(c);
 	const struct upload_config *cfg = sterna_mod_config(m);
 	struct upload *u = sterna_mod_data(m);
 	int64_t last = atomic_load(&u->purged);
 
-	if (now - last >= 3600 && atomic_compare_exchange_strong(&u->purged, &last, now))
-		sterna_purge_days(m, u->folder, now - cfg->keep.us / 1000000 - DAY_S);
+	if (now - last >= 3600 && atomic_compare_exchange_strong(&u->purged, &last, now)) {
+		const int64_t before = now - cfg->keep.us / 1000000 - DAY_S;
+		char stamp[STERNA_STAMP_LEN];
+
+		sterna_audit(c, "sterna.retention.applied.v1", NULL, (const struct sterna_datum[]){
+			STERNA_DATUM("what", "uploads"), STERNA_DATUM("before", sterna_stamp((time_t)before, stamp)), { 0 } });
+		sterna_purge_days(m, u->folder, before);
+	}
 }
 
 static enum sterna_verdict on_slot(struct sterna_call *c)
@@ -256,7 +266,7 @@ static enum sterna_verdict on_slot(struct sterna_call *c)
 	s->expires = (int64_t)now + cfg->slot_time.us / 1000000;
 	make_id(c, s->name, s->id);
 	sterna_set_data(c, s);
-	purge_now_and_then(sterna_mod(c), (int64_t)now);
+	purge_now_and_then(c, (int64_t)now);
 	return sterna_read(c, on_sums, &sums, jid_bare(sterna_from(c)), (int64_t)(now - cfg->keep.us / 1000000),
 		(int64_t)(now - DAY_S));
 }

@@ -62,6 +62,9 @@ void reports_take(struct sterna_call *c, const struct sterna_elem *block, unsign
 			log_uint(id, sterna_trace(c)));
 		sterna_write(c, &put, sterna_now_us(c), sterna_owner(c), r.jid, sterna_host(c), r.reason, r.text, r.messages,
 			(int64_t)r.to_origin, (int64_t)r.to_others, (int64_t)max);
+		sterna_audit(c, "sterna.report.received.v1", sterna_owner(c), (const struct sterna_datum[]){
+			STERNA_PERSONAL("jid", r.jid), STERNA_DATUM("reason", r.reason), STERNA_CONTENT("text", r.text),
+			STERNA_CONTENT("messages", r.messages), { 0 } });
 		sterna_run_stop(c, REPORT_RECEIVED, &r);
 	}
 }

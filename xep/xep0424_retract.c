@@ -90,6 +90,9 @@ static enum sterna_verdict on_found(struct sterna_call *c, enum sterna_result rc
 		if (!is_it(c, sterna_child(holder), id))
 			continue;
 		sterna_write(c, &bury, sterna_owner(c), db_int(rows->db, i, 0), tombstone(c, sterna_child(holder)));
+		sterna_audit(c, "sterna.message.retracted.v1", sterna_owner(c), (const struct sterna_datum[]){
+			STERNA_PERSONAL("by", jid_bare(sterna_from(c))), STERNA_DATUM("archive", sterna_printf(c, "%lld",
+				(long long)db_int(rows->db, i, 0))), STERNA_DATUM("kind", "author"), { 0 } });
 		sterna_count(c, M_TOMBSTONES, 1);
 		break;
 	}

@@ -18,6 +18,7 @@ EXTRA_DIST += \
 	tests/integration/kafka_consumer.py \
 	tests/integration/test_admin.py \
 	tests/integration/test_audit.py \
+	tests/integration/test_audit_events.py \
 	tests/integration/test_audit_hsm.py \
 	tests/integration/test_audit_kafka.py \
 	tests/integration/test_bosh.py \
