@@ -61,6 +61,14 @@ static enum sterna_result address(const struct sterna_elem *e, const char *name,
 	return text == NULL ? STERNA_OK : jid_parse(text, strlen(text), out);
 }
 
+/* The text says what the address is, too: others compare it byte by byte (RFC 7622 §3.1 and §3.2.1: the domain as
+ * U-labels). */
+static void prepared(struct stanza *s, const char *name, const struct jid *j)
+{
+	if (j != NULL && strcmp(elem_attr(s->elem, name), jid_full(j)) != 0)
+		elem_set_attr(s->arena, s->elem, name, jid_full(j));
+}
+
 enum sterna_result stanza_new(struct arena **a, struct sterna_elem *e, struct stanza **out)
 {
 	const enum sterna_kind kind = kind_of(e);
@@ -82,6 +90,8 @@ enum sterna_result stanza_new(struct arena **a, struct sterna_elem *e, struct st
 	s->type = type_of(kind, elem_attr(e, "type"));
 	s->from = from;
 	s->to = to;
+	prepared(s, "to", to);
+	prepared(s, "from", from);
 	s->may_bounce = true;
 	*out = s;
 	return STERNA_OK;

@@ -39,7 +39,8 @@ struct stanza {
 	bool many;                   /* a message: more than one session of its recipient got it */
 };
 
-/** Takes the arena with the element in it. On an error *a is still the caller's.
+/** Takes the arena with the element in it; 'to' and 'from' are brought into their prepared form. On an error *a is still
+ *  the caller's.
  *  @return STERNA_EINVAL  no stanza, or a type that the kind does not have
  *          STERNA_ELIMIT  'to' or 'from' is no JID: answer <jid-malformed/> */
 enum sterna_result stanza_new(struct arena **a, struct sterna_elem *e, struct stanza **out) STERNA_CHECKED;

@@ -44,6 +44,14 @@ static void is_written(const char *to, const char *want)
 	free(text);
 }
 
+/* RFC 7622: others compare the text */
+START_TEST(addresses_are_written_as_they_are_prepared)
+{
+	ck_assert_int_eq(make("<message to='Romeo@XN--Bcher-kva.Example/R' from='b\303\274cher.example'/>"), STERNA_OK);
+	is_written(NULL, "<message to='romeo@b\303\274cher.example/R' from='b\303\274cher.example'/>");
+}
+END_TEST
+
 /* RFC 6121 §5.2.2, §4.7.1; RFC 6120 §8.2.3 */
 START_TEST(types_are_those_of_the_kind)
 {
@@ -191,6 +199,7 @@ int main(void)
 	tcase_add_checked_fixture(c, NULL, teardown);
 	tcase_add_test(c, types_are_those_of_the_kind);
 	tcase_add_test(c, addresses_are_prepared_or_refused);
+	tcase_add_test(c, addresses_are_written_as_they_are_prepared);
 	tcase_add_test(c, from_is_the_attribute_and_the_field);
 	tcase_add_test(c, another_to_is_written_and_the_own_one_stays);
 	tcase_add_test(c, a_change_is_written_after_touch);
