@@ -5,7 +5,7 @@
 
 /* How often a link is tried anew: quickly where the peer was there of late, so that traffic flows again soon after
  * the cause has ended; ever more slowly where it never was. */
-enum { PAUSE_FIRST_US = 500000, PAUSE_KNOWN_US = 3000000, AFTER_LOSS_US = 100000, FORGET_US = 600000000,
+enum { PAUSE_FIRST_US = 500000, PAUSE_KNOWN_US = 3000000, AFTER_LOSS_US = 100000, SHORT_US = 10000000, FORGET_US = 600000000,
 	FORGET_STRANGER_US = 20000000 };
 
 bool s2s_is_on(const struct server *s)
@@ -182,6 +182,16 @@ static uint64_t jitter(const struct s2s_link *l, uint64_t us)
 	return us / 4 * 3 + us / 2 * (r % 1024) / 1024;
 }
 
+/* At once where the stream was good; a peer that ends each one soon is not asked many times a second. */
+static uint64_t after_loss(const struct s2s_link *l)
+{
+	uint64_t us = AFTER_LOSS_US;
+
+	for (unsigned i = 1; i < l->short_lived && us < PAUSE_KNOWN_US; i++)
+		us *= 2;
+	return us < PAUSE_KNOWN_US ? us : PAUSE_KNOWN_US;
+}
+
 void s2s_link_down(struct s2s_link *l, struct stream *s)
 {
 	if (l->stream != s)
@@ -190,9 +200,10 @@ void s2s_link_down(struct s2s_link *l, struct stream *s)
 	l->last_up_wall_us = loop_wall_us(l->worker->loop);
 	if (l->worker->stopping)
 		return; /* what waits is stored */
-	s2s_queue_lost(l);
+	s2s_queue_lost(l, s->s2s->blame);
+	l->short_lived = now_us(l) < l->up_us + SHORT_US ? l->short_lived + 1 : 0;
 	if (l->waiting.first != NULL)
-		timer_set(&l->retry, jitter(l, AFTER_LOSS_US));
+		timer_set(&l->retry, jitter(l, after_loss(l)));
 }
 
 void s2s_link_hurry(struct s2s_link *l)

@@ -22,6 +22,7 @@ struct s2s_item {
 	int64_t id;                  /* of its row; 0: it has none */
 	uint32_t n;                  /* sent as the n-th on the stream */
 	bool restored;               /* from before we began */
+	bool suspect;                /* under way when the peer ended a stream with an error: it goes alone */
 };
 struct s2s_list {
 	struct s2s_item *first, *last;
@@ -61,6 +62,7 @@ struct s2s_link {
 	char *key;                   /* in worker->links */
 	struct s2s_list waiting, sent; /* sent: not confirmed yet */
 	size_t bytes;                /* of both */
+	size_t suspects;             /* in both */
 	uint32_t out;                /* sent on this stream */
 	unsigned unasked;            /* of those, since we asked last */
 	struct timer ask;
@@ -82,6 +84,7 @@ struct s2s_link {
 	bool was_up;                 /* since we started: then we try often */
 	bool wanted;                 /* something of ours was to be sent, or is authenticated; not only keys to verify */
 	unsigned failures;           /* in a row */
+	unsigned short_lived;        /* streams in a row that were lost soon */
 	struct trail trail;          /* of the last attempt that ended */
 	enum sterna_condition condition; /* what goes back now that it failed; 0: not known to fail */
 	char why[TRAIL_TEXT];        /* the same for people */
@@ -105,6 +108,7 @@ struct s2s {
 	uint32_t sm_base;            /* link->out, when it began */
 	struct s2s_sm *sm;           /* of what comes; NULL: nothing has */
 	bool failed;                 /* why is in the trail */
+	char blame[64];              /* the peer's stream error, if it may be about what we sent; "": none */
 	unsigned checks;             /* keys of it that wait for a verdict */
 };
 
@@ -147,8 +151,9 @@ void s2s_queue_confirmed(struct s2s_link *l, uint32_t n);
 void s2s_queue_ask(struct s2s_link *l);
 /** Is it the answer to our ping? */
 bool s2s_queue_answer(struct worker *w, const struct stanza *st);
-/** The stream is lost: what is not confirmed waits again. */
-void s2s_queue_lost(struct s2s_link *l);
+/** The stream is lost: what is not confirmed waits again.
+ *  @param blame  the peer's stream error, if it may be about a stanza; "": it is not */
+void s2s_queue_lost(struct s2s_link *l, const char *blame);
 void s2s_queue_sweep(struct s2s_link *l);
 
 /* --- s2s_store.c --- */
@@ -216,5 +221,7 @@ uint64_t s2s_now(const struct stream *s);
 /** For the audit: who is at the other end was believed (why NULL), or not. by: "EXTERNAL", "dialback", "certificate",
  *  "configuration". h: of ours. */
 void s2s_audit(struct stream *s, struct host *h, const char *by, const char *why);
+/** The peer ends the stream with that error (RFC 6120 §4.9): noted if it may be about what we sent. @return its name */
+const char *s2s_blame(struct stream *s, const struct sterna_elem *error);
 
 #endif

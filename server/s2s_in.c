@@ -318,12 +318,11 @@ static void on_bidi(struct stream *s, struct arena **a, struct sterna_elem *e)
 
 static void on_error(struct stream *s, struct arena **a, struct sterna_elem *e)
 {
-	const struct sterna_elem *condition = elem_first(e);
 	const char *domain = s->s2s != NULL && s->s2s->remote != NULL ? jid_full(s->s2s->remote) : NULL;
 
 	(void)a;
-	log_notice("s2s", "a server ended its stream with an error", "domain", domain, "condition",
-		condition != NULL ? condition->name : NULL, "peer", s->transport->peer, "stream_id", s->id);
+	log_notice("s2s", "a server ended its stream with an error", "domain", domain, "condition", s2s_blame(s, e),
+		"peer", s->transport->peer, "stream_id", s->id);
 	stream_close(s);
 }
 

@@ -419,13 +419,12 @@ static void on_verify(struct stream *s, struct arena **a, struct sterna_elem *e)
 
 static void on_error(struct stream *s, struct arena **a, struct sterna_elem *e)
 {
-	const struct sterna_elem *condition = elem_first(e);
+	const char *condition = s2s_blame(s, e);
 	const char *text = elem_text(*a, elem_child(e, "text", NS_STREAMS) != NULL ? elem_child(e, "text", NS_STREAMS) : e);
 
-	log_info("s2s", "the peer ended the stream with an error", "domain", jid_full(s->s2s->remote), "condition",
-		condition != NULL ? condition->name : NULL, "text", text);
-	note(s, "stream", false, "the peer says %s%s%s", condition != NULL ? condition->name : "that it failed",
-		*text != '\0' ? ": " : "", text);
+	log_info("s2s", "the peer ended the stream with an error", "domain", jid_full(s->s2s->remote), "condition", condition,
+		"text", text);
+	note(s, "stream", false, "the peer says %s%s%s", condition, *text != '\0' ? ": " : "", text);
 	if (s->s2s->attempt != NULL)
 		s->s2s->attempt->refused = true;
 	stream_close(s);

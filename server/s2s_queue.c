@@ -3,7 +3,10 @@
  * A peer confirms by XEP-0198; one that does not know that is pinged (XEP-0199 §4.3), for it has taken what came before
  * the ping when it answers that; one that does not answer pings either is believed to have what its system has
  * confirmed for half a minute (TCP_USER_TIMEOUT would have ended the connection else). What is not confirmed when a
- * stream is lost is sent again on the next one; but an IQ, which might then be done twice, goes back. */
+ * stream is lost is sent again on the next one; but an IQ, which might then be done twice, goes back.
+ *
+ * A stanza that makes the peer end the stream must not do so for ever: after a stream error of the peer's what was under
+ * way is suspect, and goes one by one, each confirmed before the next; the one that the peer says no to again goes back. */
 #include "server/s2s_impl.h"
 #include <stdlib.h>
 #include <string.h>
@@ -57,6 +60,7 @@ static struct s2s_item *pop(struct s2s_list *q)
 static void drop(struct s2s_link *l, struct s2s_item *i)
 {
 	l->bytes -= i->size;
+	l->suspects -= (size_t)i->suspect;
 	item_free(i);
 }
 
@@ -191,7 +195,7 @@ bool s2s_queue_answer(struct worker *w, const struct stanza *st)
 
 static bool has_room(const struct s2s_link *l)
 {
-	return l->stream != NULL && l->stream->state == STREAM_BOUND && l->sent.count < WINDOW && l->worker->s2s_loading == NULL
+	return l->stream != NULL && l->stream->state == STREAM_BOUND && l->sent.count < (l->suspects > 0 ? 1 : WINDOW) && l->worker->s2s_loading == NULL
 		&& buf_len(&l->stream->transport->out) <= l->worker->server->config->limits.output_high.bytes;
 }
 
@@ -208,7 +212,7 @@ void s2s_link_flush(struct s2s_link *l)
 		l->used_us = now_us(l);
 		metric_add(l->worker->server->metric_set, l->worker->index, METRIC_S2S_STANZAS, S2S_OUT, 1);
 	}
-	if (l->unasked >= ASK_COUNT)
+	if (l->unasked >= ASK_COUNT || (l->suspects > 0 && l->unasked > 0))
 		s2s_queue_ask(l);
 	else if (l->unasked > 0 && !timer_is_set(&l->ask))
 		timer_set(&l->ask, ASK_AFTER_US);
@@ -281,8 +285,20 @@ void s2s_queue_restore(struct s2s_link *l, struct stanza **st, int64_t id, int64
 
 /* --- a stream is lost, or comes --- */
 
-void s2s_queue_lost(struct s2s_link *l)
+/* The peer said no while this one alone was under way, for the second time. */
+static void refused(struct s2s_link *l, struct s2s_item *i, const char *blame)
 {
+	char text[160];
+
+	snprintf(text, sizeof text, "the other server ends its stream when it gets this: %s", blame);
+	log_notice("s2s", "a stanza that the peer does not take", "domain", jid_full(l->remote), "host", jid_full(l->host->jid),
+		"condition", blame, "stanza_id", LOG_UINT(i->stanza->trace));
+	give_back(l, i, STERNA_NOT_ACCEPTABLE, text);
+}
+
+void s2s_queue_lost(struct s2s_link *l, const char *blame)
+{
+	const bool alone = l->sent.count == 1 && l->sent.first->suspect;
 	struct s2s_list again = { 0 };
 	struct s2s_item *i;
 
@@ -290,10 +306,16 @@ void s2s_queue_lost(struct s2s_link *l)
 	l->unasked = 0;
 	timer_cancel(&l->ask);
 	while ((i = pop(&l->sent)) != NULL)
-		if (i->stanza->type == IQ_GET || i->stanza->type == IQ_SET)
+		if (i->stanza->type == IQ_GET || i->stanza->type == IQ_SET) {
 			give_back(l, i, STERNA_REMOTE_SERVER_TIMEOUT, "the connection was lost before an answer came");
-		else
+		} else if (*blame != '\0' && alone) {
+			refused(l, i, blame);
+		} else {
+			if (*blame != '\0' && !i->suspect)
+				l->suspects++;
+			i->suspect |= *blame != '\0';
 			push(&again, i);
+		}
 	while ((i = pop(&l->waiting)) != NULL)
 		push(&again, i);
 	l->waiting = again;

@@ -193,3 +193,27 @@ void s2s_stanza(struct stream *s, struct arena **a, struct sterna_elem *e)
 	stanza_unref(&st);
 	stream_pause_if_congested(s);
 }
+
+/* --- the peer's errors --- */
+
+/* Those that say that the peer, or its host, goes; any other may be about a stanza of ours. */
+static bool is_innocent(const char *condition)
+{
+	static const char *const names[] = { "conflict", "connection-timeout", "host-gone", "not-authorized", "reset",
+		"resource-constraint", "see-other-host", "system-shutdown" };
+
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+		if (strcmp(names[i], condition) == 0)
+			return true;
+	return false;
+}
+
+const char *s2s_blame(struct stream *s, const struct sterna_elem *error)
+{
+	const struct sterna_elem *first = elem_first(error);
+	const char *condition = first != NULL ? first->name : "undefined-condition";
+
+	if (s->s2s != NULL && s->state == STREAM_BOUND && !is_innocent(condition))
+		snprintf(s->s2s->blame, sizeof s->s2s->blame, "%s", condition);
+	return condition;
+}
