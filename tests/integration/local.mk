@@ -1,6 +1,7 @@
 # Integration tests: run by ./check against the built daemon.
 EXTRA_DIST += \
 	tests/integration/README.md \
+	tests/integration/federation.py \
 	tests/integration/match.py \
 	tests/integration/nameserver.py \
 	tests/integration/partners.py \
@@ -28,6 +29,8 @@ EXTRA_DIST += \
 	tests/integration/test_external.py \
 	tests/integration/test_faults.py \
 	tests/integration/test_federation.py \
+	tests/integration/test_federation_personal.py \
+	tests/integration/test_federation_rooms.py \
 	tests/integration/test_hosts.py \
 	tests/integration/test_http.py \
 	tests/integration/test_invite.py \
@@ -41,6 +44,7 @@ EXTRA_DIST += \
 	tests/integration/test_rfc6121_states.py \
 	tests/integration/test_rush.py \
 	tests/integration/test_s2s.py \
+	tests/integration/test_s2s_faults.py \
 	tests/integration/test_sasl.py \
 	tests/integration/test_sasl2.py \
 	tests/integration/test_slixmpp.py \

@@ -1,7 +1,6 @@
-"""Real servers of others, from Debian's packages, as partners: Prosody and ejabberd."""
+"""Servers of others, from Debian's packages, as partners: Prosody and ejabberd. And a second Sterna in the same form."""
 import os
 import pathlib
-import re
 import shutil
 import signal
 import subprocess
@@ -9,6 +8,7 @@ import sys
 import tempfile
 import time
 
+import s2s
 import sterna
 import xmpp
 
@@ -33,13 +33,22 @@ s2s_secure_auth = %(secure)s
 ssl = { certificate = "%(crt)s", key = "%(key)s", cafile = "%(ca)s" }
 unbound = { resolvconf = false, hoststxt = false, forward = "127.0.0.1@%(dns)d" }
 log = { debug = "%(home)s/log" }
+%(hosts)s
+'''
+
+PROSODY_HOST = '''
 VirtualHost "%(host)s"
+	ssl = { certificate = "%(crt)s", key = "%(key)s", cafile = "%(ca)s" }
+Component "conference.%(host)s" "muc"
+	modules_enabled = { "muc_mam" }
+	muc_log_by_default = true
+	ssl = { certificate = "%(crt)s", key = "%(key)s", cafile = "%(ca)s" }
 '''
 
 EJABBERD = '''
-hosts: ["%(host)s"]
+hosts: [%(hosts)s]
 loglevel: debug
-certfiles: ["%(home)s/chain.pem"]
+certfiles: ["%(home)s/chain*.pem"]
 ca_file: "%(ca)s"
 listen:
   - { port: %(port)d, ip: "127.0.0.1", module: ejabberd_c2s, starttls: true, starttls_required: true }
@@ -58,6 +67,10 @@ modules:
   mod_caps: {}
   mod_pubsub: { plugins: [flat, pep] }
   mod_vcard: {}
+  mod_blocking: {}
+  mod_privacy: {}
+  mod_mam: { default: always }
+  mod_muc: { host: "conference.@HOST@", default_room_options: { mam: true, persistent: false } }
 %(modules)s
 '''
 
@@ -73,13 +86,18 @@ while True:
 
 
 class Partner:
-    """One server in a folder of its own. Accounts juliet and romeo, password pw."""
+    """One server in a folder of its own, for one domain or more, each with rooms at conference.*. Accounts juliet and romeo
+    on each, password pw."""
 
-    def __init__(self, t, host, authority, dns_port, crt=None, key=None):
+    def __init__(self, t, host, authority, dns_port, crt=None, key=None, more_hosts=()):
         self.t, self.host, self.authority, self.dns_port = t, host, authority, dns_port
+        self.hosts = [host, *more_hosts]
         self.home = pathlib.Path(tempfile.mkdtemp(prefix='sterna-partner-'))
         self.port, self.s2s_port, self.s2s_tls_port = sterna.free_ports(3)
-        self.cert, self.cert_key = (crt, key) if crt else authority.issue(host)
+        self.certs = {name: authority.issue(name.encode('idna').decode()) for name in self.hosts}
+        if crt:
+            self.certs[host] = crt, key
+        self.cert, self.cert_key = self.certs[host]
         self.process, self.clients = None, []
 
     def values(self, **more):
@@ -116,11 +134,11 @@ class Partner:
         (keep / ('%s.%s.log' % (self.t.name, self.host))).write_text(self.log())
         shutil.rmtree(self.home, ignore_errors=True)
 
-    def login(self, user):
-        one = xmpp.Client(user, 'pw', host=self.host, port=self.port, cafile=str(self.authority.crt), mechanism='PLAIN')
-        one.transcript, one.name = self.t.transcript, '%s@%s' % (user, self.host)
+    def login(self, user, host=None, **options):
+        one = xmpp.Client(user, 'pw', host=host or self.host, port=self.port, cafile=str(self.authority.crt), mechanism='PLAIN')
+        one.transcript, one.name = self.t.transcript, '%s@%s' % (user, one.host)
         self.clients.append(one)
-        return one.login()
+        return one.login(**options)
 
 
 class Prosody(Partner):
@@ -132,14 +150,17 @@ class Prosody(Partner):
         self.disabled, self.secure = '' if external else ', "s2s_auth_certs"', secure
 
     def start(self):
-        (self.home / 'data').mkdir(exist_ok=True)
-        coded = re.sub(r'[^a-z0-9]', lambda m: '%%%02x' % ord(m.group()), self.host)
-        accounts = self.home / 'data' / coded / 'accounts'
-        accounts.mkdir(parents=True, exist_ok=True)
-        for user in ('juliet', 'romeo'):
-            (accounts / (user + '.dat')).write_text('return { password = "pw" }')
+        for host in self.hosts:
+            # As Prosody names folders: each byte that is no letter or digit.
+            coded = ''.join(chr(c) if chr(c).isalnum() and c < 128 else '%%%02x' % c for c in host.encode())
+            accounts = self.home / 'data' / coded / 'accounts'
+            accounts.mkdir(parents=True, exist_ok=True)
+            for user in ('juliet', 'romeo'):
+                (accounts / (user + '.dat')).write_text('return { password = "pw" }')
         config = self.home / 'prosody.cfg.lua'
-        config.write_text(PROSODY % self.values(modules=self.modules, disabled=self.disabled,
+        hosts = ''.join(PROSODY_HOST % {'host': name, 'crt': crt, 'key': key, 'ca': self.authority.crt}
+                        for name, (crt, key) in self.certs.items())
+        config.write_text(PROSODY % self.values(modules=self.modules, disabled=self.disabled, hosts=hosts,
                                                 secure='true' if self.secure else 'false'))
         return self.run('prosody', '-F', '--config', config)
 
@@ -153,16 +174,39 @@ class Ejabberd(Partner):
         self.modules = ('  mod_s2s_dialback: {}\n' if dialback else '') + ('  mod_s2s_bidi: {}\n' if bidi else '')
 
     def start(self):
-        (self.home / 'chain.pem').write_text(self.cert.read_text() + self.cert_key.read_text())
+        for n, (crt, key) in enumerate(self.certs.values()):
+            (self.home / ('chain%d.pem' % n)).write_text(crt.read_text() + key.read_text())
         (self.home / 'auth.py').write_text(EXTAUTH)
         (self.home / 'inetrc').write_text('{lookup, [dns]}.\n{resolv_conf, ""}.\n{hosts_file, ""}.\n{nameserver, {127,0,0,1}, %d}.\n'
                                           % self.dns_port)
         config = self.home / 'ejabberd.yml'
-        config.write_text(EJABBERD % self.values(modules=self.modules, secure=self.secure))
+        config.write_text(EJABBERD % self.values(modules=self.modules, secure=self.secure,
+                                                 hosts=', '.join('"%s"' % name for name in self.hosts)))
         return self.run('erl', '-noinput', '-mnesia', 'dir', '"%s/db"' % self.home, '-s', 'ejabberd',
                         ERL_LIBS='/usr/lib/x86_64-linux-gnu', ERL_INETRC=str(self.home / 'inetrc'),
                         EJABBERD_CONFIG_PATH=str(config), EJABBERD_LOG_PATH=str(self.home / 'log'),
                         ERL_CRASH_DUMP=str(self.home / 'crash'), HOME=str(self.home))
+
+
+class Sterna(s2s.Domain):
+    """A second one of ours."""
+
+    def __init__(self, t, host, authority, dns_port, **more):
+        super().__init__(t, host, authority, **more)
+        self.tree['dns'] = {'servers': ['127.0.0.1@%d' % dns_port], 'negative_time': '1s'}
+        self.configure()
+        self.ready = False
+
+    def start(self):
+        if not self.ready:
+            self.add_users([('juliet', 'pw'), ('romeo', 'pw')])
+        self.ready = True
+        return super().start()
+
+    def close(self, keep=None):
+        for client in self.clients:
+            client.cut()
+        return super().close(keep or sterna.build_dir() / 'integration' / self.db)
 
 
 def prosody_is_there():

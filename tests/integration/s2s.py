@@ -53,16 +53,18 @@ def fingerprint(crt):
 
 
 class Domain(sterna.Server):
-    """A sternad for one domain, with listeners for servers. Accounts: juliet, romeo, password pw."""
+    """A sternad for one domain or more, with listeners for servers. Accounts on each: juliet, romeo, password pw."""
 
-    def __init__(self, t, domain, authority, db=None, **options):
+    def __init__(self, t, domain, authority, db=None, more_hosts=(), **options):
         ascii_name = domain.encode('idna').decode()
         super().__init__(db or t.server.db, host=ascii_name, name='%s.%s' % (t.name, domain))
         self.authority, self.host = authority, domain
         self.s2s_port, self.s2s_tls_port = sterna.free_ports(2)
         self.cert, self.cert_key = authority.issue(ascii_name)
         self.crt = authority.crt                     # what clients trust
-        self.tree['hosts'] = {domain: {'certificate': str(self.cert), 'key': str(self.cert_key)}}
+        self.hosts = [domain, *more_hosts]
+        certs = {domain: (self.cert, self.cert_key), **{name: authority.issue(name.encode('idna').decode()) for name in more_hosts}}
+        self.tree['hosts'] = {name: {'certificate': str(crt), 'key': str(key)} for name, (crt, key) in certs.items()}
         self.tree['listen'] += [{'kind': 's2s', 'address': '127.0.0.1', 'port': self.s2s_port},
                                 {'kind': 's2s', 'address': '127.0.0.1', 'port': self.s2s_tls_port, 'tls': 'direct'}]
         self.tree['tls'] = {'authorities': str(authority.crt)}
@@ -77,11 +79,15 @@ class Domain(sterna.Server):
     def route_to(self, other, direct=False, **more):
         self.route(other.host, other.s2s_tls_port if direct else other.s2s_port, tls='direct' if direct else 'starttls', **more)
 
-    def login(self, user, **options):
+    def add_users(self, users):
+        super().add_users([(user, word, host) for user, word in users for host in self.hosts])
+
+    def login(self, user, host=None, presence=True, roster=False, **options):
         one = self.client(user, 'pw', **options)
-        one.transcript, one.name = self.t.transcript, '%s@%s' % (user, self.host)
+        one.host = host or self.host
+        one.transcript, one.name = self.t.transcript, '%s@%s' % (user, one.host)
         self.clients.append(one)
-        return one.login()
+        return one.login(presence=presence, roster=roster)
 
 
 @contextlib.contextmanager

@@ -210,9 +210,9 @@ class Server:
         return done.stdout
 
     def add_users(self, users):
-        """users: pairs of name and password."""
+        """users: name and password, and the host if it is another."""
         listing = self.home / 'accounts'
-        listing.write_text(''.join('%s@%s %s\n' % (user, self.host, password) for user, password in users))
+        listing.write_text(''.join('%s@%s %s\n' % (user, host[0] if host else self.host, password) for user, password, *host in users))
         listing.chmod(0o600)
         self.ctl('user', 'add', '--from', str(listing))
         listing.unlink()

@@ -1,86 +1,8 @@
-"""Real Prosody and real ejabberd as partners, found by DNS."""
-import contextlib
-
-import nameserver
-import partners
+"""Real Prosody, real ejabberd and a second Sterna as partners: each way to authenticate."""
 import xmpp
-from s2s import domains, hears, says
+from federation import federation, get, meet, with_ejabberd, with_prosody, with_sterna
+from s2s import body, hears, says
 from suite import accounts, check
-
-
-def records(*servers, target='host'):
-    lines = ['_xmpp-server._tcp.%s IN SRV 1 0 %d %s' % (one.host.split('.')[0], one.s2s_port, target) for one in servers]
-    return '\n'.join(lines + ['host IN A 127.0.0.1'])
-
-
-@contextlib.contextmanager
-def federation(t, make, direct=False, trust='pkix', **options):
-    """A Sterna at a.example and a partner at p.example."""
-    if not nameserver.is_there():
-        t.skip('nsd is not installed')
-    made = []
-
-    def before(a):
-        a.tree.pop('routes', None)
-        made.append(nameserver.NameServer('example', ''))
-        made.append(make(t, 'p.example', a.authority, made[0].port, **options))
-        # ejabberd asks DNS for services, but the system for addresses.
-        lines = records(a, made[1], target='localhost.' if make is partners.Ejabberd else 'host')
-        if direct:
-            lines = '\n'.join(['_xmpps-server._tcp.%s IN SRV 1 0 %d host' % (one.host.split('.')[0], one.s2s_tls_port)
-                               for one in (a, made[1])] + ['host IN A 127.0.0.1'])
-        made[0].change(lines)
-        a.tree['dns'] = {'servers': ['127.0.0.1@%d' % made[0].port], 'negative_time': '1s'}
-        a.configure(s2s__trust=trust)
-    try:
-        with domains(t, 'a.example', before=before) as a:
-            yield a, made[1].start()
-    finally:
-        for one in reversed(made):
-            one.close()
-
-
-def meet(a, p, first='a'):
-    """Chat, presence and subscription in all directions."""
-    juliet, romeo = a.login('juliet'), p.login('romeo')
-    pairs = [(juliet, romeo), (romeo, juliet)]
-    for one, other in pairs if first == 'a' else reversed(pairs):
-        says(one, other.jid, 'from ' + one.jid)
-        hears(other, 'from ' + one.jid, one.jid, timeout=15)
-    for one, other in pairs:
-        bare = other.jid.partition('/')[0]
-        one.send("<presence type='subscribe' to='%s'/>" % bare)
-        other.wait_for(lambda e: e.get('type') == 'subscribe', timeout=10)
-        other.send("<presence type='subscribed' to='%s'/>" % one.jid.partition('/')[0])
-        one.wait_for(lambda e, other=other: xmpp.local(e) == 'presence' and e.get('from') == other.jid and e.get('type') is None,
-                     timeout=10)
-    for one, other in pairs:
-        one.send('<presence><show>away</show></presence>')
-        other.wait_for(lambda e, one=one: e.get('from') == one.jid and e.findtext('{jabber:client}show') == 'away', timeout=10)
-    for n in range(50):
-        says(juliet, romeo.jid, 'j%d' % n)
-        says(romeo, juliet.jid, 'r%d' % n)
-    for n in range(50):
-        hears(romeo, 'j%d' % n, timeout=10)
-        hears(juliet, 'r%d' % n, timeout=10)
-    for one, other in pairs:
-        one.send("<iq type='get' id='disco' to='%s'><query xmlns='http://jabber.org/protocol/disco#info'/></iq>"
-                 % other.host)
-        answer = one.wait_for(lambda e: e.get('id') == 'disco', timeout=10)
-        check(answer.get('type') == 'result', xmpp.text_of(answer))
-    return juliet, romeo
-
-
-def with_prosody(t):
-    if not partners.prosody_is_there():
-        t.skip('prosody is not installed')
-    return partners.Prosody
-
-
-def with_ejabberd(t):
-    if not partners.ejabberd_is_there():
-        t.skip('ejabberd is not installed')
-    return partners.Ejabberd
 
 
 @accounts()
@@ -125,3 +47,110 @@ def test_ejabberd_first(t):
     """ejabberd begins"""
     with federation(t, with_ejabberd(t)) as (a, p):
         meet(a, p, first='p')
+
+
+@accounts()
+def test_sterna(t):
+    """a second Sterna, found by DNS"""
+    with federation(t, with_sterna(t)) as (a, p):
+        meet(a, p)
+
+
+@accounts()
+def test_sterna_dialback(t):
+    """two of ours with dialback both ways"""
+    with federation(t, with_sterna(t), trust='dialback', s2s__trust='dialback') as (a, p):
+        meet(a, p, first='p')
+
+
+@accounts()
+def test_ejabberd_direct_tls(t):
+    """ejabberd over TLS from the first byte, with dialback and certificates that need not hold"""
+    with federation(t, with_ejabberd(t), direct=True, trust='dialback') as (a, p):
+        meet(a, p, first='p')
+
+
+def idn(t, make):
+    """Both domains are written with letters that DNS and certificates have in their ASCII form only."""
+    with federation(t, make, names=('münchen.example', 'bücher.example')) as (a, p):
+        juliet, romeo = meet(a, p)
+        check(romeo.jid.startswith('romeo@bücher.example/'), romeo.jid)
+        # The ASCII form of a domain is the same domain.
+        says(juliet, 'romeo@xn--bcher-kva.example', 'in ascii')
+        hears(romeo, 'in ascii', juliet.jid, timeout=15)
+
+
+@accounts()
+def test_prosody_idn(t):
+    """internationalised domains on both sides, with Prosody"""
+    idn(t, with_prosody(t))
+
+
+@accounts()
+def test_ejabberd_idn(t):
+    """internationalised domains on both sides, with ejabberd"""
+    idn(t, with_ejabberd(t))
+
+
+@accounts()
+def test_sterna_idn(t):
+    """internationalised domains on both sides, with a second Sterna"""
+    idn(t, with_sterna(t))
+
+
+def finds(one, text, sender):
+    """From several senders: no order among them."""
+    got = one.wait_for(lambda e: body(e) == text, timeout=15)
+    check(got.get('from') == sender and got.get('to') == one.jid, xmpp.text_of(got))
+
+
+def virtual_hosts(t, make, **options):
+    """Two domains on each side: each pair is authenticated by itself, and nobody hears another's."""
+    with federation(t, make, our_more_hosts=('c.example',), more_hosts=('q.example',), **options) as (a, p):
+        ours = {host: a.login('juliet', host=host) for host in a.hosts}
+        theirs = {host: p.login('romeo', host=host) for host in p.hosts}
+        for here, juliet in ours.items():
+            for there, romeo in theirs.items():
+                says(juliet, romeo.jid, '%s to %s' % (here, there))
+                says(romeo, juliet.jid, '%s to %s' % (there, here))
+        for here, juliet in ours.items():
+            for there in theirs:
+                finds(juliet, '%s to %s' % (there, here), theirs[there].jid)
+        for there, romeo in theirs.items():
+            for here in ours:
+                finds(romeo, '%s to %s' % (here, there), ours[here].jid)
+        for juliet in ours.values():
+            for there in theirs:
+                get(juliet, there, "<query xmlns='http://jabber.org/protocol/disco#info'/>")
+        get(ours['c.example'], 'conference.q.example', "<query xmlns='http://jabber.org/protocol/disco#info'/>")
+        get(theirs['q.example'], 'conference.c.example', "<query xmlns='http://jabber.org/protocol/disco#info'/>")
+
+
+@accounts()
+def test_prosody_virtual_hosts(t):
+    """two domains on each side, with Prosody"""
+    virtual_hosts(t, with_prosody(t))
+
+
+@accounts()
+def test_prosody_virtual_hosts_bidi(t):
+    """two domains on each side, with Prosody and bidirectional streams"""
+    virtual_hosts(t, with_prosody(t), bidi=True)
+
+
+@accounts()
+def test_prosody_virtual_hosts_dialback(t):
+    """two domains on each side, with Prosody and dialback"""
+    virtual_hosts(t, with_prosody(t), external=False, secure=False, trust='dialback')
+
+
+@accounts()
+def test_ejabberd_virtual_hosts(t):
+    """two domains on each side, with ejabberd"""
+    virtual_hosts(t, with_ejabberd(t))
+
+
+@accounts()
+def test_sterna_virtual_hosts(t):
+    """two domains on each side, with a second Sterna"""
+    virtual_hosts(t, with_sterna(t))
