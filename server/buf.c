@@ -35,6 +35,18 @@ void buf_add(struct buf *b, const void *bytes, size_t n)
 	b->len += n;
 }
 
+void buf_percent(struct buf *b, const char *s)
+{
+	for (; *s != '\0'; s++) {
+		const unsigned char ch = (unsigned char)*s;
+
+		if ((ch >= '0' && ch <= '9') || (ch >= 'A' && ch <= 'Z') || (ch >= 'a' && ch <= 'z') || strchr("-._~", ch) != NULL)
+			buf_putc(b, (char)ch);
+		else
+			buf_addf(b, "%%%02X", ch);
+	}
+}
+
 void buf_addf(struct buf *b, const char *fmt, ...)
 {
 	va_list ap, again;

@@ -18,6 +18,7 @@ struct buf {
 char *buf_reserve(struct buf *b, size_t n);
 void buf_add(struct buf *b, const void *bytes, size_t n);
 void buf_addf(struct buf *b, const char *fmt, ...) STERNA_PRINTF(2, 3);
+void buf_percent(struct buf *b, const char *s); /**< percent-encoded, all but RFC 3986's unreserved */
 void buf_consume(struct buf *b, size_t n); /**< n at most buf_len(b); keeps the memory */
 void buf_release(struct buf *b);           /**< empty and without memory; may be used again */
 

@@ -120,18 +120,6 @@ static void make_id(struct sterna_call *c, const char *name, char id[SLOT_LEN + 
 
 /* --- requests for slots: §5 --- */
 
-static void percent(struct buf *out, const char *s)
-{
-	for (; *s != '\0'; s++) {
-		const unsigned char ch = (unsigned char)*s;
-
-		if ((ch >= '0' && ch <= '9') || (ch >= 'A' && ch <= 'Z') || (ch >= 'a' && ch <= 'z') || strchr("-._~", ch) != NULL)
-			buf_putc(out, (char)ch);
-		else
-			buf_addf(out, "%%%02X", ch);
-	}
-}
-
 static bool name_is_good(const char *name)
 {
 	if (name == NULL || *name == '\0' || strlen(name) > NAME_MAX_BYTES || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
@@ -185,7 +173,7 @@ static enum sterna_verdict give(struct sterna_call *c, const struct slot *s)
 	if (base == NULL)
 		return sterna_reject(c, STERNA_SERVICE_UNAVAILABLE, "there is no listener for HTTPS");
 	buf_addf(&url, "%s" PATH "%s/", base, s->id);
-	percent(&url, s->name);
+	buf_percent(&url, s->name);
 	sterna_attr(sterna_add(slot, "get", NULL), "url", buf_str(&url));
 	sign_put(sterna_mod(c), s, mac);
 	buf_addf(&url, "?s=%llu&e=%lld&t=%d&m=%s", (unsigned long long)s->size, (long long)s->expires, *s->type != '\0', mac);
@@ -397,7 +385,7 @@ static void on_get(struct sterna_mod *m, struct sterna_http_request *r)
 		return;
 	}
 	buf_lit(&disposition, "attachment; filename*=UTF-8''");
-	percent(&disposition, s.name);
+	buf_percent(&disposition, s.name);
 	sterna_http_add_header(r, "Content-Disposition", buf_str(&disposition));
 	sterna_http_add_header(r, "Content-Security-Policy", "default-src 'none'; sandbox");
 	sterna_http_add_header(r, "Cross-Origin-Resource-Policy", "cross-origin");
