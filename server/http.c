@@ -54,11 +54,16 @@ const char *sterna_http_host(const struct sterna_http_request *r, char out[STERN
 	const char *host = r->head != NULL ? r->head->host : "";
 	const char *colon = strrchr(host, ':');
 	size_t n = colon != NULL && strchr(colon, ']') == NULL ? (size_t)(colon - host) : strlen(host);
+	struct jid *j = NULL;
 
 	n = n < STERNA_HOST_LEN - 1 ? n : STERNA_HOST_LEN - 1;
 	for (size_t i = 0; i < n; i++)
 		out[i] = (char)(host[i] >= 'A' && host[i] <= 'Z' ? host[i] - 'A' + 'a' : host[i]);
 	out[n] = '\0';
+	/* Browsers send A-labels; domains have U-labels here. */
+	if (n > 0 && jid_make(NULL, out, NULL, &j) == STERNA_OK && strlen(jid_domain(j)) < STERNA_HOST_LEN)
+		strcpy(out, jid_domain(j));
+	jid_unref(&j);
 	return out;
 }
 
@@ -175,32 +180,76 @@ unsigned sterna_port(struct sterna_mod *m, enum sterna_port what)
 	return 0;
 }
 
-/* "https://example.org:5281", without a path. New, or NULL. */
-static char *base_url(const struct config *c, const char *host)
+char *http_base_url(const struct config *c, const char *host)
 {
 	const char *name = c->http.url != NULL ? strstr(c->http.url, "{host}") : NULL;
+	char ascii[STERNA_HOST_LEN];
 
 	if (c->http.url != NULL && name == NULL)
 		return xstrdup(c->http.url);
+	if (idna_to_ascii(host, ascii, sizeof ascii) != STERNA_OK)
+		return NULL;
 	if (c->http.url != NULL)
-		return xasprintf("%.*s%s%s", (int)(name - c->http.url), c->http.url, host, name + 6);
+		return xasprintf("%.*s%s%s", (int)(name - c->http.url), c->http.url, ascii, name + 6);
 	for (size_t i = 0; i < c->listen.count; i++) {
 		const struct config_listen *l = &config_listens(c)[i];
 
 		if (l->kind == CONFIG_HTTP && l->tls == CONFIG_TLS_DIRECT)
-			return l->port == 443 ? xasprintf("https://%s", host) : xasprintf("https://%s:%u", host, l->port);
+			return l->port == 443 ? xasprintf("https://%s", ascii) : xasprintf("https://%s:%u", ascii, l->port);
 	}
 	return NULL;
+}
+
+bool http_serves(const struct registry *g, const char *path)
+{
+	for (size_t i = 0; i < g->module_count; i++)
+		for (const struct sterna_route *t = g->modules[i]->m->http; t != NULL && t->fn != NULL; t++)
+			if (strcmp(t->path, path) == 0)
+				return true;
+	return false;
 }
 
 char *sterna_web_url(struct sterna_mod *m, const char *host, enum sterna_web what)
 {
 	const struct config *c = m->server->config;
 	const char *path = what == STERNA_WEB_SOCKET ? c->http.websocket : what == STERNA_WEB_BOSH ? c->http.bosh : "";
-	char *base = what == STERNA_WEB_PAGE || *path != '\0' ? base_url(c, host) : NULL, *url = NULL;
+	char *base = what == STERNA_WEB_PAGE || *path != '\0' ? http_base_url(c, host) : NULL, *url = NULL;
 
 	if (base != NULL)
-		url = what == STERNA_WEB_SOCKET ? xasprintf("wss%s%s", base + strlen("https"), path) : xasprintf("%s%s", base, path);
+		url = what == STERNA_WEB_SOCKET ? xasprintf("ws%s%s", base + strlen("http"), path) : xasprintf("%s%s", base, path);
 	free(base);
 	return url;
+}
+
+const char *sterna_web_path(struct sterna_mod *m, enum sterna_web what)
+{
+	const struct config *c = m->server->config;
+
+	return what == STERNA_WEB_SOCKET ? c->http.websocket : what == STERNA_WEB_BOSH ? c->http.bosh : "/";
+}
+
+enum sterna_joining sterna_joining(struct sterna_mod *m, const char *domain)
+{
+	const struct host *h = server_host(m->server, domain);
+
+	if (h == NULL || h->kind != HOST_USERS || h->config->anonymous)
+		return STERNA_CLOSED;
+	return h->config->registration ? STERNA_OPEN : h->config->invitations ? STERNA_BY_INVITATION : STERNA_CLOSED;
+}
+
+bool sterna_mod_service(struct sterna_mod *m, size_t index, const char **domain, const char **category, const char **type)
+{
+	const struct server *s = m->server;
+
+	for (size_t i = 0; i < s->host_count; i++) {
+		const struct host *h = s->host_list[i];
+
+		if (h->kind != HOST_SERVICE || index-- > 0)
+			continue;
+		*domain = jid_full(h->jid);
+		*category = h->category;
+		*type = h->type;
+		return true;
+	}
+	return false;
 }

@@ -6,8 +6,10 @@
 #include "server/buf.h"
 #include "server/module.h"
 
+struct config;
 struct http_conn;
 struct http_head;
+struct registry;
 struct worker;
 
 struct sterna_http_request {
@@ -31,6 +33,10 @@ struct sterna_http_request {
 void sterna_http_dispatch(struct worker *w, struct sterna_http_request *r);
 /** Does a route take this request without its body (STERNA_HTTP_STREAM)? */
 bool sterna_http_streams(struct worker *w, const struct sterna_http_request *r);
+/** "https://example.org:5281", without a path: where a domain's clients find the listeners. New, or NULL. */
+char *http_base_url(const struct config *c, const char *host);
+/** Is there a route for exactly that row's path? Where the registry does not change: its worker, or the main thread. */
+bool http_serves(const struct registry *g, const char *path);
 void sterna_http_clear(struct sterna_http_request *r);  /**< frees the answer */
 
 #endif

@@ -2,6 +2,7 @@
 #include <dirent.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -53,6 +54,66 @@ void sterna_http_send(struct sterna_http_request *r, const char *path, const cha
 	r->later = true;
 	r->type = type;
 	http_file_send(r->conn, path);
+}
+
+/* --- reading from the database --- */
+
+enum { VALUES_MAX = 8 };
+
+struct http_read {
+	struct http_conn *conn;              /* NULL: the asker has gone */
+	struct registry *registry;           /* a reference: the module stays loaded */
+	const struct module_slot *slot;
+	sterna_http_rows_fn *fn;
+};
+
+static void on_gone(void *arg, struct http_conn *c)
+{
+	struct http_read *read = arg;
+
+	(void)c;
+	read->conn = NULL;
+}
+
+static void on_rows(void *arg, enum sterna_result rc, const struct db_rows *rows)
+{
+	struct http_read *read = arg;
+	struct http_conn *c = read->conn;
+
+	if (c != NULL) {
+		c->request.status = 0;
+		read->fn(read->slot->mod, &c->request, rc, rows);
+		if (c->request.status == 0) {
+			log_error("http", "a module gave no answer", "module", read->slot->m->name);
+			sterna_http_reply(&c->request, 500, NULL, NULL, 0);
+		}
+		http_conn_answer(c);
+	}
+	registry_unref(&read->registry);
+	free(read);
+}
+
+void sterna_http_read(struct sterna_mod *m, struct sterna_http_request *r, sterna_http_rows_fn *fn,
+	const struct db_stmt *stmt, ...)
+{
+	struct db_value values[VALUES_MAX] = { { 0 } };
+	struct worker *w = r->conn != NULL ? r->conn->worker : NULL;
+	struct http_read *read;
+	va_list ap;
+
+	if (w == NULL || w->db == NULL) {
+		fn(m, r, STERNA_EUNAVAILABLE, NULL);
+		return;
+	}
+	va_start(ap, stmt);
+	for (size_t i = 0; i < VALUES_MAX && stmt->params[i] != '\0'; i++)
+		values[i] = stmt->params[i] == 'i' ? DB_INT(va_arg(ap, int64_t)) : db_text(va_arg(ap, const char *));
+	va_end(ap);
+	read = xalloc(sizeof *read);
+	*read = (struct http_read){ r->conn, registry_ref(w->registry), m->slot, fn };
+	r->later = true;
+	http_conn_wait(r->conn, on_gone, read);
+	db_read(w->db, stmt, values, on_rows, read);
 }
 
 /* --- old days --- */

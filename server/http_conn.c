@@ -68,7 +68,8 @@ static void complete(struct http_conn *c)
 		return;
 	}
 	sterna_http_dispatch(c->worker, r);
-	http_conn_answer(c);
+	if (!r->later)
+		http_conn_answer(c);
 }
 
 static void refuse(struct http_conn *c, unsigned status, const char *text)
@@ -326,6 +327,7 @@ static const char *reason(unsigned status)
 	case 405: return "Method Not Allowed";
 	case 408: return "Request Timeout";
 	case 409: return "Conflict";
+	case 410: return "Gone";
 	case 411: return "Length Required";
 	case 413: return "Content Too Large";
 	case 416: return "Range Not Satisfiable";

@@ -191,7 +191,7 @@ struct sterna_stop {
 	void (*fn)(struct sterna_call *c, void *arg);
 };
 /** A path of the HTTP listeners, matched as a whole after one decoding; HEAD goes to GET's. The handler runs on any
- *  worker, also on several at once: it touches no slots, and answers before it returns. */
+ *  worker, also on several at once: it touches no slots, and answers before it returns, or goes on in sterna_http_read(). */
 struct sterna_http_request;
 enum {
 	STERNA_HTTP_BELOW = 1,               /* path ends in '/', and stands for all below it */
@@ -504,6 +504,12 @@ void sterna_http_reply(struct sterna_http_request *r, unsigned status, const cha
 
 /** A header more for the answer; its length and type have their own way. A value with a line break is left out. */
 void sterna_http_add_header(struct sterna_http_request *r, const char *name, const char *value);
+/** Read from the database before the answer: fn is the rest of the handler, on the same thread, and answers. Arguments
+ *  as sterna_write()'s, at most 8. Not called if the asker goes away. Not for routes with STERNA_HTTP_STREAM. */
+typedef void sterna_http_rows_fn(struct sterna_mod *m, struct sterna_http_request *r, enum sterna_result rc,
+	const struct db_rows *rows);
+void sterna_http_read(struct sterna_mod *m, struct sterna_http_request *r, sterna_http_rows_fn *fn,
+	const struct db_stmt *stmt, ...);
 /** For routes with STERNA_HTTP_STREAM. Take the body, of so many bytes, into a new file (absolute path, at most 400 bytes;
  *  folders are made), never overwriting: 201, 409, 507… is answered when it is on disk, and half of one leaves nothing. */
 void sterna_http_save(struct sterna_http_request *r, const char *path, uint64_t size);
@@ -523,6 +529,13 @@ void sterna_purge_days(struct sterna_mod *m, const char *folder, int64_t before)
  *  ours, as http.url says or as the listeners have it. New (free() it), or NULL: not to be reached over TLS. */
 enum sterna_web { STERNA_WEB_PAGE, STERNA_WEB_SOCKET, STERNA_WEB_BOSH };
 char *sterna_web_url(struct sterna_mod *m, const char *host, enum sterna_web what);
+/** The path of it on every listener, as configured; "": not offered. */
+const char *sterna_web_path(struct sterna_mod *m, enum sterna_web what);
+/** How someone new gets an account on a domain of ours. */
+enum sterna_joining { STERNA_CLOSED, STERNA_BY_INVITATION, STERNA_OPEN };
+enum sterna_joining sterna_joining(struct sterna_mod *m, const char *domain);
+/** Service domains of modules, all hosts': index from 0; false past the end. Borrowed, as long as the server. */
+bool sterna_mod_service(struct sterna_mod *m, size_t index, const char **domain, const char **category, const char **type);
 /** The port of the first listener of that kind, 0: there is none. */
 enum sterna_port { STERNA_PORT_CLIENTS, STERNA_PORT_CLIENTS_TLS };
 unsigned sterna_port(struct sterna_mod *m, enum sterna_port what);
