@@ -48,6 +48,8 @@ example_DATA = contrib/sterna.yaml
 install-data-hook:
 	for m in $(module_LTLIBRARIES); do rm -f "$(DESTDIR)$(moduledir)/$${m##*/}"; done
 	$(MKDIR_P) "$(DESTDIR)$(sysconfdir)/sterna" "$(DESTDIR)$(sysusersdir)" "$(DESTDIR)$(tmpfilesdir)"
+	if test -d converse; then rm -rf "$(DESTDIR)$(pkgdatadir)/converse" && $(MKDIR_P) "$(DESTDIR)$(pkgdatadir)" && \
+		cp -R converse "$(DESTDIR)$(pkgdatadir)/"; fi
 	$(INSTALL_DATA) contrib/systemd/sterna.sysusers "$(DESTDIR)$(sysusersdir)/sterna.conf"
 	$(INSTALL_DATA) contrib/systemd/sterna.tmpfiles "$(DESTDIR)$(tmpfilesdir)/sterna.conf"
 	test -e "$(DESTDIR)$(sysconfdir)/sterna/sterna.yaml" || \
@@ -55,8 +57,16 @@ install-data-hook:
 uninstall-hook:
 	for m in $(module_LTLIBRARIES); do m=$${m##*/}; rm -f "$(DESTDIR)$(moduledir)/$${m%.la}.so"; done
 	rm -f "$(DESTDIR)$(sysusersdir)/sterna.conf" "$(DESTDIR)$(tmpfilesdir)/sterna.conf"
+	rm -rf "$(DESTDIR)$(pkgdatadir)/converse"
 	if cmp -s contrib/sterna.yaml "$(DESTDIR)$(sysconfdir)/sterna/sterna.yaml"; then \
 		rm -f "$(DESTDIR)$(sysconfdir)/sterna/sterna.yaml"; fi
+
+# The web client, from npm; installed with the rest where it was brought. Nothing else needs it.
+web-client:
+	$(srcdir)/contrib/web-client converse
+distclean-local:
+	rm -rf converse
+.PHONY: web-client
 
 # The reference of all options, from the tables that check them: make options-manual. A test compares.
 OPTIONS_MANUAL = $(srcdir)/docs/options.md
@@ -83,6 +93,7 @@ EXTRA_DIST += \
 	contrib/systemd/sterna.service.in \
 	contrib/systemd/sterna.sysusers.in \
 	contrib/systemd/sterna.tmpfiles.in \
+	contrib/web-client \
 	docs \
 	sterna.doap
 

@@ -33,3 +33,18 @@ modules_audit_la_SOURCES = \
 modules_audit_la_CFLAGS = $(MODULE_CFLAGS) $(RDKAFKA_CFLAGS)
 modules_audit_la_LDFLAGS = $(MODULE_LDFLAGS)
 modules_audit_la_LIBADD = $(RDKAFKA_LIBS) $(OPENSSL_LIBS) $(JANSSON_LIBS)
+
+module_LTLIBRARIES += modules/web.la
+modules_web_la_SOURCES = \
+	modules/web.c \
+	modules/web.h \
+	modules/web_chat.c \
+	modules/web_files.c \
+	modules/web_home.c \
+	modules/web_html.c \
+	modules/web_invite.c \
+	modules/web_qr.c \
+	xep/invite.h
+modules_web_la_CFLAGS = $(MODULE_CFLAGS) $(QRENCODE_CFLAGS)
+modules_web_la_LDFLAGS = $(MODULE_LDFLAGS)
+modules_web_la_LIBADD = $(QRENCODE_LIBS)

@@ -4,6 +4,7 @@
 #include <string.h>
 #include "server/audit.h"
 #include "server/datetime.h"
+#include "server/http.h"
 #include "server/invite.h"
 #include "server/invite_iq.h"
 #include "server/jid.h"
@@ -52,17 +53,22 @@ static enum sterna_result store(struct request *r, struct users *u, const struct
 	return users_commit(u, &b);
 }
 
-/* The address as it is said and shown: XEP-0401 §3.1, §4.2; the landing page gets all of it behind the '#', which no
- * browser sends anywhere. */
-static json_t *result(const struct request *r, const struct making *m, char *uri)
+/* The address as it is said and shown: XEP-0401 §3.1, §4.2. A landing page of somebody else gets all of it behind the '#',
+ * which no browser sends anywhere; our own is told the token, to say what it is good for. */
+static json_t *result(const struct request *r, const struct making *m, const char *host, struct buf *address)
 {
 	char stamp[STERNA_STAMP_LEN];
+	const char *uri = buf_str(address);
 	json_t *all = json_pack("{s:s}", "uri", uri);
+	char *base = m->o.url == NULL && m->o.served ? http_base_url(r->daemon->server->config, host) : NULL;
 
 	if (m->o.url != NULL)
 		json_object_set_new(all, "landing-url", json_sprintf("%s#%s", m->o.url, uri + strlen("xmpp:")));
+	else if (base != NULL)
+		json_object_set_new(all, "landing-url", json_sprintf("%s" INVITE_PATH "%s", base, m->token));
+	free(base);
 	json_object_set_new(all, "expire", json_string(sterna_stamp((time_t)((r->asked_us + m->o.lifetime_us) / 1000000), stamp)));
-	free(uri);
+	buf_release(address);
 	return all;
 }
 
@@ -71,6 +77,8 @@ static json_t *result(const struct request *r, const struct making *m, char *uri
 static void run_contact(struct request *r, struct users *u)
 {
 	const struct making *m = r->data;
+	struct buf uri = BUF_INIT;
+	struct jid *who = NULL;
 	int64_t open = 0;
 
 	if (!request_stored(r, users_read(u, &invite_count, (const struct db_value[]){ DB_INT(r->asked_us), db_text(r->who) },
@@ -81,8 +89,14 @@ static void run_contact(struct request *r, struct users *u)
 			(long long)open);
 		return;
 	}
+	if (jid_parse(r->who, strlen(r->who), &who) != STERNA_OK)
+		return; /* it was one when it asked */
+	invite_address(&uri, jid_local(who), jid_domain(who));
+	buf_addf(&uri, "?roster;preauth=%s%s", m->token, m->o.accounts ? ";ibr=y" : "");
 	if (request_stored(r, store(r, u, m, r->host, r->who, "", true, m->o.accounts), NULL, r->who))
-		r->found = result(r, m, xasprintf("xmpp:%s?roster;preauth=%s%s", r->who, m->token, m->o.accounts ? ";ibr=y" : ""));
+		r->found = result(r, m, r->host, &uri);
+	buf_release(&uri);
+	jid_unref(&who);
 }
 
 /* On the main thread, once it is stored. */
@@ -142,17 +156,20 @@ static void run_create(struct request *r, struct users *u)
 	const char *host = request_arg(r, "host") != NULL ? request_arg(r, "host") : r->host;
 	const char *given = request_arg(r, "username"), *both = request_arg(r, "roster-subscription");
 	const bool contact = !r->is_local && both != NULL && (strcmp(both, "1") == 0 || strcmp(both, "true") == 0);
+	struct buf uri = BUF_INIT;
 	struct jid *j = NULL;
-	char *name;
+	const char *name;
 
 	if (given != NULL && !name_is_free(r, u, m, host, given))
 		return;
 	if (given != NULL && jid_make(given, host, NULL, &j) != STERNA_OK)
 		return;
-	name = xstrdup(j != NULL ? jid_local(j) : "");
+	name = j != NULL ? jid_local(j) : "";
+	invite_address(&uri, name, host);
+	buf_addf(&uri, "?register;preauth=%s", m->token);
 	if (request_stored(r, store(r, u, m, host, r->is_local ? "" : r->who, name, contact, true), NULL, host))
-		r->found = result(r, m, xasprintf("xmpp:%s%s%s?register;preauth=%s", name, *name != '\0' ? "@" : "", host, m->token));
-	free(name);
+		r->found = result(r, m, host, &uri);
+	buf_release(&uri);
 	jid_unref(&j);
 }
 

@@ -86,6 +86,16 @@ void invite_hash(const char *token, char hash[INVITE_HASH_SIZE])
 		snprintf(hash + 2 * (size_t)i, 3, "%02x", digest[i]);
 }
 
+void invite_address(struct buf *out, const char *local, const char *domain)
+{
+	buf_lit(out, "xmpp:");
+	if (*local != '\0') {
+		buf_percent(out, local);
+		buf_putc(out, '@');
+	}
+	buf_percent(out, domain);
+}
+
 struct invite *invite_of(const char *hash, const struct db_rows *rows)
 {
 	struct invite *i;

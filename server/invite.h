@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include "server/db.h"
 
+struct buf;
 struct host;
 struct jid;
 struct loop;
@@ -54,6 +55,8 @@ extern const struct db_stmt invite_count;
 /** now: those that were not used in time go; run after invite_purge_uses. */
 extern const struct db_stmt invite_purge, invite_purge_uses;
 
+/** "xmpp:local@domain" (RFC 5122), what URIs have other uses for encoded; local "": "xmpp:domain". */
+void invite_address(struct buf *out, const char *local, const char *domain);
 /** The row of invite_get, or NULL. */
 struct invite *invite_of(const char *hash, const struct db_rows *rows);
 /** The account was made: the two become contacts of each other, if the invitation says so. */

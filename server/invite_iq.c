@@ -3,10 +3,12 @@
 #include "server/invite_iq.h"
 #include <string.h>
 #include "server/account.h"
+#include "server/http.h"
 #include "server/invite.h"
 #include "server/registry.h"
 #include "server/route.h"
 #include "server/subscription.h"
+#include "xep/invite.h"
 
 struct invite_config {
 	struct sterna_duration lifetime;
@@ -19,7 +21,7 @@ static const struct sterna_option options[] = {
 	STERNA_OPT(struct invite_config, lifetime, "7d", "1m..365d", "how long an invitation is good"),
 	STERNA_OPT(struct invite_config, max_open, "20", "0..10000", "invitations of one user that are not used yet"),
 	STERNA_OPT(struct invite_config, accounts, "true", NULL, "a user's invitation lets make an account on this server"),
-	STERNA_OPT(struct invite_config, url, NULL, NULL, "of the page that explains an invitation, https://example.org/invite"),
+	STERNA_OPT(struct invite_config, url, NULL, NULL, "of a page of yours that explains an invitation, https://example.org/invite; without it the module web has one"),
 	{ 0 }
 };
 
@@ -28,7 +30,8 @@ void invite_options(struct server *s, struct invite_options *out)
 	const struct module_slot *slot = module_find(s, "invite");
 	const struct invite_config *cfg = atomic_load(&slot->config);
 
-	*out = (struct invite_options){ cfg->lifetime.us, cfg->max_open, cfg->accounts, cfg->url };
+	*out = (struct invite_options){ cfg->lifetime.us, cfg->max_open, cfg->accounts, cfg->url,
+		http_serves(s->registry, INVITE_PATH) };
 }
 
 /* Not used yet and not too old; or this one used it, to make the account that asks now. */
@@ -74,7 +77,21 @@ static enum sterna_verdict on_request(struct sterna_call *c)
 	return sterna_read(c, on_token, &is_welcome, hash, sterna_owner(c), sterna_now_us(c), jid_bare(sterna_from(c)));
 }
 
+static const struct db_stmt look = {
+	.name = "invite_look", .params = "t", .columns = "tttiiii",
+	.sql = "SELECT host, inviter, username, contact, account, expires,"
+		" (SELECT count(*) FROM invite_use u WHERE u.token = i.token) FROM invite i WHERE token = $1",
+};
+
+static enum sterna_result load(struct sterna_mod *m)
+{
+	static const struct invite_api api = { invite_hash, &look, invite_address };
+
+	sterna_provide(m, "invite", INVITE_VERSION, &api);
+	return STERNA_OK;
+}
+
 STERNA_MODULE(invite, .spec = "XEP-0401 0.6.0", .summary = "Invitations (XEP-0379, 0401, 0445)",
-	.options = options, .config_size = sizeof(struct invite_config),
+	.options = options, .config_size = sizeof(struct invite_config), .load = load,
 	.hooks = (const struct sterna_hook[]){
 		{ STERNA_IN_POLICY, on_request, "blocking", STERNA_PRESENCE }, { 0 } });

@@ -16,7 +16,7 @@ static const char *const usual[] = { "disco", "caps", "ping", "version", "time",
 enum { UNLOAD_MS = 5000 };
 
 /* With a listener of kind http. */
-static const char *const with_http[] = { "metrics", "host_meta", "upload", NULL };
+static const char *const with_http[] = { "metrics", "host_meta", "upload", "web", NULL };
 
 static bool listens_http(const struct config *c)
 {
