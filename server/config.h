@@ -44,7 +44,8 @@ struct config_host {
 };
 
 enum config_listen_kind { CONFIG_C2S, CONFIG_S2S, CONFIG_HTTP, CONFIG_COMPONENT };
-enum config_serves { CONFIG_SERVES_AUTO, CONFIG_SERVES_ALL, CONFIG_SERVES_WEB, CONFIG_SERVES_MONITORING }; /* auto: never after loading */
+enum config_serves { CONFIG_SERVES_AUTO, CONFIG_SERVES_ALL, CONFIG_SERVES_WEB, CONFIG_SERVES_MONITORING,
+	CONFIG_SERVES_API }; /* auto: never after loading */
 enum config_tls_mode { CONFIG_TLS_AUTO, CONFIG_TLS_STARTTLS, CONFIG_TLS_DIRECT, CONFIG_TLS_NONE }; /* auto: never after loading */
 struct config_listen {
 	unsigned kind;                          /* enum config_listen_kind */
@@ -164,6 +165,14 @@ struct config_http {
 	unsigned bosh_sessions;
 };
 
+/** Listeners that serve the API (rest.h). */
+struct config_api {
+	struct sterna_size body_bytes;
+	struct sterna_duration token_time;      /* the longest that a token is good for */
+	unsigned page;                          /* rows of a result, where the asker does not say how many */
+	const char *authorities;                /* file of those that sign clients' certificates; NULL: none is asked for */
+};
+
 struct config_log {
 	unsigned level;                         /* enum log_level */
 	unsigned format;                        /* enum log_format */
@@ -195,6 +204,7 @@ struct config {
 	struct config_dns dns;
 	struct sterna_array routes;             /* of struct config_route */
 	struct config_http http;
+	struct config_api api;
 	struct config_log log;
 	struct sterna_array components;         /* of struct config_component */
 	struct sterna_array admins;             /* of struct config_admin */

@@ -180,6 +180,11 @@ static const char *conn_peer_xmpp_addr(struct transport *t, size_t index)
 	return c->xmpp_addrs[index];
 }
 
+static bool conn_peer_verified(struct transport *t)
+{
+	return tls_peer_is_verified(conn_of(t)->ssl);
+}
+
 static enum tls_proof conn_peer_proof(struct transport *t, const char *domain, const struct tls_pin *pin, const char **why)
 {
 	return tls_peer_proof(conn_of(t)->ssl, domain, pin, why);
@@ -200,6 +205,7 @@ const struct transport_ops conn_transport_ops = {
 	.tls_cipher = conn_tls_cipher,
 	.tls_sni = conn_tls_sni,
 	.peer_xmpp_addr = conn_peer_xmpp_addr,
+	.peer_verified = conn_peer_verified,
 	.peer_proof = conn_peer_proof,
 };
 

@@ -194,7 +194,8 @@ char *http_base_url(const struct config *c, const char *host)
 	for (size_t i = 0; i < c->listen.count; i++) {
 		const struct config_listen *l = &config_listens(c)[i];
 
-		if (l->kind == CONFIG_HTTP && l->tls == CONFIG_TLS_DIRECT)
+		if (l->kind == CONFIG_HTTP && l->tls == CONFIG_TLS_DIRECT
+			&& (l->serves == CONFIG_SERVES_ALL || l->serves == CONFIG_SERVES_WEB))
 			return l->port == 443 ? xasprintf("https://%s", ascii) : xasprintf("https://%s:%u", ascii, l->port);
 	}
 	return NULL;

@@ -11,6 +11,7 @@
 #include "server/http_file.h"
 #include "server/http_forwarded.h"
 #include "server/net.h"
+#include "server/rest.h"
 #include "server/websocket.h"
 
 enum { AHEAD_MAX = 65536 };          /* of later requests, read while one is answered */
@@ -63,6 +64,10 @@ static void complete(struct http_conn *c)
 	set_reading(c, false);
 	r->body = buf_len(&c->body) > 0 ? buf_data(&c->body) : "";
 	r->body_len = buf_len(&c->body);
+	if (c->api) {
+		rest_request(c);
+		return;
+	}
 	if (c->web && bosh_is_path(c->worker->server, r->path)) {
 		bosh_request(c);
 		return;
@@ -109,11 +114,16 @@ static void begin_stream(struct http_conn *c)
 	}
 }
 
+static uint64_t body_max(const struct http_conn *c)
+{
+	const struct config *all = c->worker->server->config;
+
+	return c->api ? all->api.body_bytes.bytes : all->http.body_bytes.bytes;
+}
+
 static void begin_body(struct http_conn *c)
 {
-	const uint64_t max = config(c)->body_bytes.bytes;
-
-	if (c->head.content_length > max) {
+	if (c->head.content_length > body_max(c)) {
 		refuse(c, 413, "this is too large\n");
 		return;
 	}
@@ -147,7 +157,7 @@ static void begin_request(struct http_conn *c)
 		websocket_request(c);
 		return;
 	}
-	if (sterna_http_streams(c->worker, r))
+	if (!c->api && sterna_http_streams(c->worker, r))
 		begin_stream(c);
 	else
 		begin_body(c);
@@ -187,7 +197,7 @@ static void read_chunks(struct http_conn *c)
 			refuse(c, 400, "these are no chunks\n");
 			return;
 		}
-		if (buf_len(&c->body) + len > config(c)->body_bytes.bytes) {
+		if (buf_len(&c->body) + len > body_max(c)) {
 			refuse(c, 413, "this is too large\n");
 			return;
 		}
@@ -317,6 +327,7 @@ static const char *reason(unsigned status)
 	case 101: return "Switching Protocols";
 	case 200: return "OK";
 	case 201: return "Created";
+	case 202: return "Accepted";
 	case 204: return "No Content";
 	case 206: return "Partial Content";
 	case 304: return "Not Modified";
@@ -330,8 +341,10 @@ static const char *reason(unsigned status)
 	case 410: return "Gone";
 	case 411: return "Length Required";
 	case 413: return "Content Too Large";
+	case 415: return "Unsupported Media Type";
 	case 416: return "Range Not Satisfiable";
 	case 417: return "Expectation Failed";
+	case 422: return "Unprocessable Content";
 	case 426: return "Upgrade Required";
 	case 431: return "Request Header Fields Too Large";
 	case 500: return "Internal Server Error";
@@ -424,7 +437,10 @@ void http_conn_sent(struct http_conn *c)
 
 void http_conn_say(struct http_conn *c, unsigned status, const char *text)
 {
-	sterna_http_reply(&c->request, status, "text/plain; charset=utf-8", text, strlen(text));
+	if (c->api)
+		rest_say(&c->request, status, text);
+	else
+		sterna_http_reply(&c->request, status, "text/plain; charset=utf-8", text, strlen(text));
 	http_conn_answer(c);
 }
 
@@ -528,8 +544,9 @@ void http_conn_accept(struct worker *w, int fd, const struct conn_options *o, co
 
 	enroll(c, w);
 	c->reading = true;
-	c->web = l->serves != CONFIG_SERVES_MONITORING;
-	c->monitoring = l->serves != CONFIG_SERVES_WEB;
+	c->api = l->serves == CONFIG_SERVES_API;
+	c->web = l->serves == CONFIG_SERVES_ALL || l->serves == CONFIG_SERVES_WEB;
+	c->monitoring = l->serves == CONFIG_SERVES_ALL || l->serves == CONFIG_SERVES_MONITORING;
 	c->held = ip != NULL;
 	with.admit = on_admit;
 	with.admit_arg = c;

@@ -3,6 +3,7 @@ noinst_LTLIBRARIES += server/libsterna.la
 server_libsterna_la_SOURCES = \
 	server/account.c server/account.h \
 	server/ack.c server/ack.h \
+	server/api_token.c server/api_token.h \
 	server/archive.c server/archive.h \
 	server/audit.c server/audit.h \
 	server/auth.c server/auth.h \
@@ -16,6 +17,7 @@ server_libsterna_la_SOURCES = \
 	server/call.c server/call.h \
 	server/cidr.c server/cidr.h \
 	server/component.c server/component.h \
+	server/command_api.c \
 	server/command_core.c \
 	server/command_invite.c \
 	server/command_list.c \
@@ -81,6 +83,7 @@ server_libsterna_la_SOURCES = \
 	server/option.c server/option.h \
 	server/option_manual.c \
 	server/option_value.c server/option_value.h \
+	server/openapi.c server/openapi.h \
 	server/origin.c server/origin.h \
 	server/pie.h \
 	server/pie_export.c \
@@ -99,6 +102,8 @@ server_libsterna_la_SOURCES = \
 	server/request.c server/request.h \
 	server/request_check.c server/request_check.h \
 	server/request_run.c \
+	server/rest.c server/rest.h \
+	server/rest_answer.c server/rest_answer.h \
 	server/result.c server/result.h \
 	server/role.c \
 	server/roster.c server/roster.h \

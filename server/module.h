@@ -160,12 +160,12 @@ struct sterna_field {
 };
 enum sterna_command_flag {
 	STERNA_COMMAND_SERVER = 1,    /* concerns all hosts: a role on one of them is not enough */
-	STERNA_COMMAND_DANGEROUS = 2, /* doors ask once more */
-	STERNA_COMMAND_READ = 4,      /* changes nothing */
+	STERNA_COMMAND_DANGEROUS = 2, /* doors for people ask once more */
+	STERNA_COMMAND_READ = 4,      /* changes nothing: GET of the API */
 	STERNA_COMMAND_LOCAL = 8,     /* for sternactl alone */
 };
 enum sterna_command_place { STERNA_ON_MAIN, STERNA_ON_OWNER, STERNA_ON_WORKERS };
-/** An administrator's command, offered at every door: `sternactl NAME WORDS…`, ad-hoc commands. Checks of who may and
+/** An administrator's command, offered at every door: `sternactl NAME WORDS…`, ad-hoc commands, the REST API. Checks of who may and
  *  of the fields, and the audit, are the core's. Either fn or run.
  *  fn: on the main thread; argv are the fields in their order ("" not given; without fields: the words as they came);
  *  fills out (JSON). STERNA_EINVAL: wrong arguments.

@@ -30,7 +30,7 @@ struct door {                            /* a port on a worker: the listener's a
 
 /* What a configuration says of certificates; replaced as a whole. */
 struct net_tls {
-	struct tls_context *c2s, *s2s;
+	struct tls_context *c2s, *s2s, *api;     /* api: NULL: as c2s */
 	struct net_pin { char *domain; struct tls_pin *pin; } *pins;
 	size_t pin_count;
 };
@@ -59,10 +59,10 @@ enum { RETRY_US = 250000 };
 enum { BEFORE_AUTH, AFTER_AUTH };
 enum { LOGIN_WAIT_MIN_US = 10000 }; /* those who wait ask again in turn, and not all in each turn of the loop */
 
-static struct tls_context *current_tls(struct net *n)
+static struct tls_context *current_tls(struct net *n, bool api)
 {
 	pthread_mutex_lock(&n->lock);
-	struct tls_context *c = tls_context_ref(n->tls->c2s);
+	struct tls_context *c = tls_context_ref(api && n->tls->api != NULL ? n->tls->api : n->tls->c2s);
 
 	pthread_mutex_unlock(&n->lock);
 	return c;
@@ -305,7 +305,8 @@ static void on_accept(void *arg, int fd, const struct ip *peer)
 	const bool direct = d->port->config->tls == CONFIG_TLS_DIRECT, plain = d->port->config->tls == CONFIG_TLS_NONE;
 	const bool proxied = cidr_set_has(&d->port->proxies, peer);
 	const bool server = d->port->kind == &s2s_in_kind;
-	struct tls_context *tls = plain ? NULL : server ? net_s2s_tls(n) : current_tls(n);
+	struct tls_context *tls = plain ? NULL : server ? net_s2s_tls(n)
+		: current_tls(n, d->port->kind == NULL && d->port->config->serves == CONFIG_SERVES_API);
 	struct conn_options o = { .tls = tls, .direct = direct, .proxies = &d->port->proxies, .limits = current_limits(n) };
 
 	if (server)
@@ -342,12 +343,13 @@ static bool on_admit(void *arg, const struct ip *peer)
 
 /* --- TLS --- */
 
-static enum sterna_result make_context(const struct config *c, int64_t now_us, bool server, struct tls_context **out)
+static enum sterna_result make_context(const struct config *c, int64_t now_us, bool server, const char *authorities,
+	struct tls_context **out)
 {
 	struct tls_host_options *hosts = xalloc((c->hosts.count + 1) * sizeof *hosts);
 	char (*names)[256] = xalloc((c->hosts.count + 1) * sizeof *names);
 	struct tls_options o = { .hosts = hosts, .only_1_3 = c->tls.minimum == CONFIG_TLS_1_3,
-		.ca_file = c->tls.authorities, .system_cas = server && c->tls.authorities == NULL, .any_purpose = server,
+		.ca_file = authorities, .system_cas = server && c->tls.authorities == NULL, .any_purpose = server,
 		.ciphers = c->tls.ciphers, .ciphersuites = c->tls.ciphersuites, .groups = c->tls.groups,
 		.now_s = now_us / 1000000 };
 	enum sterna_result rc = STERNA_EINVAL;
@@ -386,6 +388,7 @@ static void net_tls_free(struct net_tls **tls)
 	free(t->pins);
 	tls_context_unref(&t->c2s);
 	tls_context_unref(&t->s2s);
+	tls_context_unref(&t->api);
 	free(t);
 }
 
@@ -411,10 +414,12 @@ static enum sterna_result add_pin(struct net_tls *t, const struct config_route *
 static enum sterna_result make_tls(const struct config *c, int64_t now_us, struct net_tls **out)
 {
 	struct net_tls *t = xalloc(sizeof *t);
-	enum sterna_result rc = make_context(c, now_us, false, &t->c2s);
+	enum sterna_result rc = make_context(c, now_us, false, c->tls.authorities, &t->c2s);
 
 	if (rc == STERNA_OK)
-		rc = make_context(c, now_us, true, &t->s2s);
+		rc = make_context(c, now_us, true, c->tls.authorities, &t->s2s);
+	if (rc == STERNA_OK && c->api.authorities != NULL)
+		rc = make_context(c, now_us, false, c->api.authorities, &t->api);
 	t->pins = xalloc((c->routes.count + 1) * sizeof *t->pins);
 	for (size_t i = 0; rc == STERNA_OK && i < c->routes.count; i++)
 		if (config_routes(c)[i].authorities != NULL || config_routes(c)[i].fingerprints.count > 0)
@@ -453,7 +458,7 @@ enum sterna_result net_reload_tls(struct net *n, const struct config *c)
 
 int net_certificate_days(const struct net *n)
 {
-	struct tls_context *c = current_tls((struct net *)n);
+	struct tls_context *c = current_tls((struct net *)n, false);
 	const int days = tls_context_days_left(c, NULL, loop_wall_us(n->server->workers[0]->loop) / 1000000);
 
 	tls_context_unref(&c);

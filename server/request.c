@@ -67,6 +67,8 @@ static void request_free(struct request *r)
 	free(r->name);
 	free(r->who);
 	free(r->host);
+	free(r->token);
+	free(r->scopes);
 	free(r->text);
 	free(r->field);
 	free(r);
@@ -356,6 +358,9 @@ static struct request *request_new(struct admin *a, const struct ask *ask)
 	r->door = ask->door;
 	r->host = ask->host != NULL ? xstrdup(ask->host) : NULL;
 	r->is_local = ask->is_local;
+	r->token = ask->token != NULL ? xstrdup(ask->token) : NULL;
+	r->scopes = ask->scopes != NULL ? xstrdup(ask->scopes) : NULL;
+	r->token_expires_us = ask->token_expires_us;
 	r->shown = json_object();
 	r->args = ask->args != NULL ? ask->args : json_object();
 	r->done = ask->done;

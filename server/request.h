@@ -1,4 +1,4 @@
-/* request.h - administrators' commands: one registry behind every door (control.h's socket, ad-hoc commands), with the
+/* request.h - administrators' commands: one registry behind every door (control.h's socket, ad-hoc commands, rest.h), with the
  * same names, fields, checks and roles at each.
  *
  * A request is one command under way, for one administrator. It is checked (does the command exist, who may, are the
@@ -31,7 +31,7 @@ struct command {
 	void (*current)(struct request *r);  /* answers what the form shows at first, as an object; NULL: nothing */
 };
 extern const struct command core_commands[], user_commands[], list_commands[], s2s_commands[],
-	service_commands[], invite_commands[];
+	service_commands[], invite_commands[], api_commands[];
 
 /** A command of the core or of a loaded module, as it is found; the tables belong to the registry. */
 struct found_command {
@@ -58,10 +58,12 @@ struct request {
 	enum request_kind kind;
 	char *name;                          /* of the command; NULL as long as none is found */
 	char *who;                           /* a bare JID; "uid 0" at the socket */
-	const char *door;                    /* "control", "adhoc"; static */
+	const char *door;                    /* "control", "adhoc", "rest"; static */
 	char *host;                          /* asked at; NULL: all of them */
 	int64_t asked_us;
 	bool is_local;                       /* the system's user may do everything */
+	char *token, *scopes;                /* of the API: its id, and what it is good for; NULL: no token */
+	int64_t token_expires_us;
 	json_t *args;                        /* checked: field to text, or to an array of texts */
 	json_t *shown;                       /* of them, what is no secret: for the audit */
 	unsigned flags;
@@ -82,6 +84,7 @@ struct request {
 /** A request of a door on the main thread. door: static. done is called once, perhaps before this returns.
  *  @param who   bare JID; local: anything
  *  @param node  or words and count
+ *  @param token,scopes,token_expires_us  of the API (api_token.h), else NULL
  *  @param args  taken; NULL: the words behind the command's name are the fields in their order */
 struct ask {
 	enum request_kind kind;
@@ -89,6 +92,8 @@ struct ask {
 	const char *const *word;
 	int count;
 	bool is_local;
+	const char *token, *scopes;
+	int64_t token_expires_us;
 	json_t *args;
 	request_done_fn *done;
 	void *arg;

@@ -2,6 +2,7 @@
 #include "server/request_check.h"
 #include <stdlib.h>
 #include <string.h>
+#include "server/api_token.h"
 #include "server/audit.h"
 #include "server/registry.h"
 
@@ -10,7 +11,7 @@ enum { VALUES_MAX = 1000 };
 /* --- the registry --- */
 
 static const struct command *const tables[] = { core_commands, user_commands, list_commands, s2s_commands, service_commands,
-	invite_commands };
+	invite_commands, api_commands };
 
 void command_each(const struct server *s, void (*fn)(void *arg, const struct found_command *f), void *arg)
 {
@@ -117,6 +118,8 @@ static unsigned held(const struct request *r, const char *host)
 static bool may_use(const struct request *r, const struct sterna_command *c)
 {
 	if ((c->flags & STERNA_COMMAND_LOCAL) != 0 && !r->is_local)
+		return false;
+	if (r->scopes != NULL && !api_scopes_allow(r->scopes, c))
 		return false;
 	return (held(r, (c->flags & STERNA_COMMAND_SERVER) != 0 ? NULL : r->host) & command_roles(c)) != 0;
 }
@@ -319,7 +322,8 @@ static bool check_fields(struct request *r, const struct sterna_command *c)
 bool request_check(struct request *r, const struct sterna_command *c)
 {
 	if (!may_use(r, c)) {
-		request_note(r, "forbidden", NULL, "%s: your role does not allow that", c->name);
+		request_note(r, "forbidden", NULL, r->scopes != NULL && !api_scopes_allow(r->scopes, c)
+			? "%s: the token is not good for that" : "%s: your role does not allow that", c->name);
 		return false;
 	}
 	return r->kind == REQUEST_DESCRIBE || check_fields(r, c);
@@ -449,7 +453,7 @@ void request_list(struct request *r)
 static void record(const struct request *r, const struct sterna_outcome *o)
 {
 	char *args = json_object_size(r->shown) > 0 ? json_dumps(r->shown, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
-	const struct sterna_datum data[] = { STERNA_DATUM("command", r->name), STERNA_DATUM("door", r->door),
+	const struct sterna_datum data[] = { STERNA_DATUM("command", r->name), STERNA_DATUM("door", r->door), STERNA_DATUM("token", r->token),
 		STERNA_DATUM("host", r->host), STERNA_DATUM("outcome", o->code != NULL ? o->code : "done"),
 		STERNA_DATUM("field", o->field), STERNA_DATUM("text", o->text), STERNA_PERSONAL("args", args), { 0 } };
 

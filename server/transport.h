@@ -50,6 +50,8 @@ struct transport_ops {
 	/** The verified client certificate's xmppAddr names (RFC 6120 §13.7.1.4), one per call by index;
 	 *  NULL past the end or without a verified certificate. Borrowed. */
 	const char *(*peer_xmpp_addr)(struct transport *t, size_t index);
+	/** Has the peer shown a certificate that an authority of ours has signed? */
+	bool (*peer_verified)(struct transport *t);
 	/** What the peer's certificate proves about a domain: tls_peer_proof(). */
 	enum tls_proof (*peer_proof)(struct transport *t, const char *domain, const struct tls_pin *pin, const char **why);
 };

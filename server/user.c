@@ -79,6 +79,7 @@ static const struct db_stmt everything[] = {
 		.sql = "DELETE FROM pubsub_member WHERE jid = $1 OR (jid > $1 || '/' AND jid < $1 || '0')" },
 	{ .name = "user_delete_e2e_hint", .params = "t", .sql = "DELETE FROM e2e_hint WHERE owner = $1" },
 	{ .name = "user_delete_fast_token", .params = "t", .sql = "DELETE FROM fast_token WHERE owner = $1" },
+	{ .name = "user_delete_api_token", .params = "t", .sql = "DELETE FROM api_token WHERE owner = $1" },
 	{ .name = "user_delete_role", .params = "t", .sql = "DELETE FROM admin_role WHERE jid = $1" },
 	{ .name = "user_delete_account", .params = "t", .sql = "DELETE FROM account WHERE jid = $1" },
 };

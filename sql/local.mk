@@ -26,4 +26,6 @@ dist_sql_DATA = \
 	sql/0012_upload.pg.sql \
 	sql/0012_upload.sqlite.sql \
 	sql/0013_invite.pg.sql \
-	sql/0013_invite.sqlite.sql
+	sql/0013_invite.sqlite.sql \
+	sql/0014_api_token.pg.sql \
+	sql/0014_api_token.sqlite.sql

@@ -23,6 +23,11 @@ tests_fuzz_fuzz_http_SOURCES = tests/fuzz/fuzz_http.c
 tests_fuzz_fuzz_http_LDADD = $(FUZZ_LDADD)
 tests_fuzz_fuzz_http_LDFLAGS = $(FUZZ_LINKFLAGS)
 
+noinst_PROGRAMS += tests/fuzz/fuzz_rest
+tests_fuzz_fuzz_rest_SOURCES = tests/fuzz/fuzz_rest.c
+tests_fuzz_fuzz_rest_LDADD = $(FUZZ_LDADD)
+tests_fuzz_fuzz_rest_LDFLAGS = $(FUZZ_LINKFLAGS)
+
 noinst_PROGRAMS += tests/fuzz/fuzz_ws
 tests_fuzz_fuzz_ws_SOURCES = tests/fuzz/fuzz_ws.c
 tests_fuzz_fuzz_ws_LDADD = $(FUZZ_LDADD)

@@ -18,6 +18,7 @@ EXTRA_DIST += \
 	tests/integration/suite.py \
 	tests/integration/kafka_consumer.py \
 	tests/integration/test_admin.py \
+	tests/integration/test_api.py \
 	tests/integration/test_audit.py \
 	tests/integration/test_audit_events.py \
 	tests/integration/test_audit_hsm.py \

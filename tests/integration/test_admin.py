@@ -13,13 +13,14 @@ ROLES = ('owner', 'admin', 'operator', 'auditor', 'support')
 # Every command there is, and who may use it besides owners. A new command has to be put in here.
 A, O, U, S = 'admin', 'operator', 'auditor', 'support'
 MAY = {
+    'api token create': {A, O, U, S}, 'api token list': {A, O, U, S}, 'api token revoke': {A, O, U, S},
     'audit status': {A, O, U},
     'announce': {A}, 'blacklist add-in': {A}, 'blacklist add-out': {A}, 'blacklist edit': {A}, 'commands': {A, O, U, S},
     'count active': {A, O, S}, 'count disabled': {A, O, S}, 'count idle': {A, O, S}, 'count online': {A, O, S},
     'count registered': {A, O, S}, 'hooks': {A, O}, 'list active': {A, O, S}, 'list disabled': {A, O, S},
     'invite contact': {A, O, U, S, 'nobody'}, 'invite create': {A, S}, 'invite list': {A, S}, 'invite revoke': {A, S},
     'list idle': {A, O, S}, 'list online': {A, O, S}, 'list registered': {A, O, S}, 'log level': {A, O}, 'modules': {A, O},
-    'modules load': {A, O}, 'modules reload': {A, O}, 'modules unload': {A, O}, 'motd delete': {A}, 'motd edit': {A},
+    'openapi': {A, O, U, S}, 'modules load': {A, O}, 'modules reload': {A, O}, 'modules unload': {A, O}, 'motd delete': {A}, 'motd edit': {A},
     'motd set': {A}, 'reload': {A, O}, 'restart': {A, O}, 'role edit': set(), 'role grant': set(), 'role list': {A, U},
     'role revoke': set(), 's2s explain': {A, O}, 's2s list': {A, O}, 's2s reset': {A, O}, 's2s test': {A, O}, 'session kick': {A, O, S}, 'session list': {A, O, S}, 'shutdown': {A, O}, 'stats': {A, O},
     'status': {A, O, U, S}, 'user add': {A}, 'user delete': {A}, 'user disable': {A, S}, 'user enable': {A, S},

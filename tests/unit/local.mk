@@ -249,3 +249,9 @@ TESTS += tests/unit/test_http
 tests_unit_test_http_SOURCES = tests/unit/test_http.c
 tests_unit_test_http_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_http_LDADD = $(UNIT_LDADD)
+
+check_PROGRAMS += tests/unit/test_rest
+TESTS += tests/unit/test_rest
+tests_unit_test_rest_SOURCES = tests/unit/test_rest.c
+tests_unit_test_rest_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_rest_LDADD = $(UNIT_LDADD)
