@@ -234,6 +234,8 @@ struct muc_say {
 	const struct sterna_elem *destroy;
 	unsigned was_role;                   /* 0: as now */
 	uint64_t since;                      /* XEP-0463: the version before this change; 0: none */
+	const struct jid *asker;             /* whose presence it answers, with this id (§7.2.2); or NULL */
+	const char *id;
 };
 /** To everyone inside who may see it, and to the occupant itself. */
 void muc_show(struct sterna_call *c, struct muc_room *room, struct muc_occupant *o, const struct muc_say *say);

@@ -98,7 +98,7 @@ static void welcome(struct sterna_call *c, struct muc_room *room, const struct m
 {
 	static const struct muc_say nothing = { 0 };
 	struct muc_occupant *o = s->occupant;
-	struct muc_say say = { 0 };
+	struct muc_say say = { .asker = sterna_from(c), .id = sterna_id(c) };
 
 	if (room->cfg.whois == MUC_WHOIS_ANYONE)
 		say.own_codes[say.own_count++] = 100;
@@ -185,7 +185,7 @@ static enum sterna_verdict rename_to(struct sterna_call *c, struct muc_room *roo
 {
 	struct muc_occupant *o = s->occupant;
 	struct muc_say away = { .unavailable = true, .codes = { 303 }, .count = 1, .new_nick = jid_resource(e->address) };
-	static const struct muc_say nothing = { 0 };
+	const struct muc_say say = { .asker = sterna_from(c), .id = sterna_id(c) };
 	const struct muc_occupant *there = map_get(&room->occupants, e->key);
 
 	if (nick_is_taken(room, e->key, sterna_from(c)) || (there != NULL && there != o))
@@ -197,7 +197,7 @@ static enum sterna_verdict rename_to(struct sterna_call *c, struct muc_room *roo
 	muc_keep_presence(s, sterna_stanza(c));
 	for (const struct muc_session *each = o->sessions; each != NULL; each = each->next)
 		muc_store_session(c, room, each);
-	muc_show(c, room, o, &nothing);
+	muc_show(c, room, o, &say);
 	return STERNA_DONE;
 }
 
@@ -206,7 +206,7 @@ static enum sterna_verdict rename_to(struct sterna_call *c, struct muc_room *roo
 static enum sterna_verdict update(struct sterna_call *c, struct muc_room *room, struct muc_session *s,
 	const struct entry *e)
 {
-	static const struct muc_say nothing = { 0 };
+	const struct muc_say say = { .asker = sterna_from(c), .id = sterna_id(c) };
 
 	if (strcmp(jid_resource(e->address), muc_nick(s->occupant)) != 0)
 		return rename_to(c, room, s, e);
@@ -216,7 +216,7 @@ static enum sterna_verdict update(struct sterna_call *c, struct muc_room *room, 
 	if (e->x != NULL)
 		welcome(c, room, s, false, e->x);
 	else
-		muc_show(c, room, s->occupant, &nothing);
+		muc_show(c, room, s->occupant, &say);
 	return STERNA_DONE;
 }
 
@@ -272,7 +272,7 @@ static enum sterna_verdict available(struct sterna_call *c, struct muc_room *roo
 static enum sterna_verdict unavailable(struct sterna_call *c, struct muc_room *room)
 {
 	struct muc_session *s = room != NULL ? muc_session_of(room, sterna_from(c)) : NULL;
-	struct muc_say say = { 0 };
+	struct muc_say say = { .asker = sterna_from(c), .id = sterna_id(c) };
 	struct sterna_elem *payload;
 
 	if (s == NULL)

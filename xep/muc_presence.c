@@ -174,6 +174,9 @@ static struct sterna_elem *make(struct sterna_call *c, const struct muc_room *ro
 	const struct sterna_elem *payload = say->payload != NULL ? say->payload : say->unavailable ? NULL : s->presence;
 
 	sterna_attr(p, "from", jid_full(o->address));
+	/* §7.2.2: clients know their own presence by it, when they enter and when they go. */
+	if (is_own && say->asker != NULL && jid_equal(say->asker, s->jid))
+		sterna_attr(p, "id", say->id);
 	if (payload != NULL) {
 		const char *lang = elem_attr_ns(payload, "lang", NS_XML);
 

@@ -279,7 +279,7 @@ listen:
   - {{ kind: c2s, address: 127.0.0.1, port: {self.port} }}
 storage: {storage}
 server: {{ workers: {os.environ.get('STERNA_WORKERS', '0')}, control: control.sock{
-    f', module_dir: {build}/xep/.libs' if in_tree else ''} }}
+    f', module_dir: "{build}/xep/.libs:{build}/modules/.libs"' if in_tree else ''} }}
 tls: {{ minimum: "1.3" }}
 auth: {{ mechanisms: [SCRAM-SHA-1] }}
 log: {{ level: warning }}
