@@ -102,8 +102,21 @@ static void take_rows(struct sterna_call *c, const struct sterna_rows *rows)
 
 /* --- the stops --- */
 
+static bool is_empty(const struct access_worker *w)
+{
+	for (const struct host_lists *h = w->hosts; h != NULL; h = h->next)
+		for (int k = 0; k < LISTS; k++)
+			if (h->list[k][0].count > 0 || h->list[k][1].count > 0)
+				return false;
+	return true;
+}
+
 static enum sterna_verdict judge(struct sterna_call *c, const struct jid *other, int direction)
 {
+	if (is_empty(sterna_worker_slot(c))) {
+		sterna_rest(c, STERNA_REST_WORKER, true); /* until a list is changed */
+		return STERNA_NEXT;
+	}
 	const char *host = sterna_host(c);
 	const struct host_lists *h = host != NULL ? lists_of(c, host, false) : NULL;
 	const int d = direction == OUT;
@@ -194,6 +207,7 @@ static enum sterna_verdict change_now(struct sterna_call *c)
 
 	if (host == NULL)
 		return STERNA_REJECT;
+	sterna_rest(c, STERNA_REST_WORKER, false);
 	for (int d = 0; d < 2; d++)
 		if ((k->direction & (d == 0 ? IN : OUT)) != 0 && !change_one(c, k, host, d)) {
 			clear(sterna_worker_slot(c)); /* as it is stored, when it is needed next */
@@ -290,8 +304,9 @@ static const struct sterna_field add_white_fields[] = {
 
 STERNA_MODULE(access, .spec = "XEP-0133 1.3.1", .summary = "Black and white lists of the hosts",
 	.options = options, .config_size = sizeof(struct access_config), .worker_size = sizeof(struct access_worker),
-	.hooks = (const struct sterna_hook[]){ { STERNA_OUT_POLICY, on_out, NULL, KINDS }, { STERNA_IN_POLICY, on_in, NULL, KINDS },
-		{ 0 } },
+	.hooks = (const struct sterna_hook[]){ 
+		{ STERNA_OUT_POLICY, on_out, NULL, KINDS, STERNA_HOOK_RESTS },
+		{ STERNA_IN_POLICY, on_in, NULL, KINDS, STERNA_HOOK_RESTS }, { 0 } },
 	.on = (const struct sterna_lifecycle[]){ { STERNA_WORKER_ENDED, on_worker_end }, { 0 } },
 	.commands = (const struct sterna_command[]){
 		COMMAND("blacklist add-in", "add-to-blacklist-in", add_black_fields, "Add to Blacklist, Inbound", .run = add_black_in),

@@ -265,5 +265,5 @@ STERNA_MODULE(e2e_policy, .summary = "End-to-end encryption: optional, encourage
 	.options = options, .config_size = sizeof(struct e2e_config), .account_size = sizeof(struct e2e_account),
 	.metrics = metrics,
 	.hooks = (const struct sterna_hook[]){
-		{ STERNA_OUT_POLICY, on_out, NULL, STERNA_MESSAGE }, { STERNA_IN_POLICY, on_in, NULL, STERNA_MESSAGE }, { 0 } },
+		{ STERNA_OUT_POLICY, on_out, NULL, STERNA_MESSAGE }, { STERNA_IN_POLICY, on_in, NULL, STERNA_MESSAGE, STERNA_HOOK_NOT_MANY }, { 0 } },
 	.account_reads = (const struct sterna_account_read[]){ { &hint_get, on_hint }, { 0 } });

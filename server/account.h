@@ -42,6 +42,7 @@ struct account {
 	int64_t known_us;                /* since when it is in memory; logins: how many resources were bound since then */
 	unsigned logins;
 	void **slots;
+	uint64_t rests;                  /* modules that rest here, by slot index (registry.h) */
 	unsigned slot_count;
 	struct account *idle_prev, *idle_next;
 	bool is_idle;

@@ -135,6 +135,14 @@ static void stop_waits(struct sterna_call *c)
 	}
 }
 
+static bool passes_by(const struct sterna_call *c, const struct hook_row *row)
+{
+	if ((row->kinds & c->stanza->kind) == 0 || (c->to_many && (row->flags & STERNA_HOOK_NOT_MANY) != 0))
+		return true;
+	return row->rest_bit != 0 && (row->rest_bit & (c->worker->rests | (c->account != NULL ? c->account->rests : 0)
+		| (c->target != NULL && c->point == STERNA_TO_SESSION ? c->target->rests : 0))) != 0;
+}
+
 /* The stops are one flat sequence; c->point and c->hook say where we are, also after a wait. */
 static void run_on(struct sterna_call *c)
 {
@@ -144,7 +152,7 @@ static void run_on(struct sterna_call *c)
 		while (c->hook < c->registry->hook_count[c->point]) {
 			const struct hook_row *row = &c->registry->hooks[c->point][c->hook++];
 
-			if ((row->kinds & c->stanza->kind) == 0)
+			if (passes_by(c, row))
 				continue;
 			const enum sterna_verdict v = run(c, row->slot, row->fn);
 

@@ -73,6 +73,7 @@ struct sterna_call {
 	const char *refused_by;              /* which module did */
 	void *command;                       /* a command's run (request_run.c), which ended() brings home */
 	void (*ended)(struct sterna_call *c, enum sterna_result rc); /* once its batch is committed, or not */
+	bool to_many;                        /* the stanza is shared, and only read (many.c) */
 	bool left;                           /* the stanza has gone on to its recipient's owner */
 };
 

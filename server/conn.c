@@ -13,7 +13,7 @@
 #include "server/mem.h"
 #include "server/proxy_protocol.h"
 
-enum { RECORD = 16384, READS_PER_TURN = 64, LATE_US = 1000000 };
+enum { RECORD = 16384, SMALL_RECORD = 640, READS_PER_TURN = 64, LATE_US = 1000000 };
 
 const struct conn_limits conn_limits_default = {
 	.read_credit = 65536,
@@ -181,13 +181,28 @@ static ssize_t read_some(struct conn *c, char *out, size_t size)
 	return n > 0 ? n : 0;
 }
 
+/* OpenSSL asks for a buffer of the largest record that may come, and gives it back after each write. Most writes are one
+ * stanza: then it is one of those that malloc has at hand. */
+static void fit_record(struct conn *c, size_t len)
+{
+	const bool small = len <= SMALL_RECORD;
+
+	if (c->small_records == small)
+		return;
+	c->small_records = small;
+	SSL_set_max_send_fragment(c->ssl, small ? SMALL_RECORD : RECORD);
+}
+
 static ssize_t write_some(struct conn *c, const char *bytes, size_t len)
 {
 	if (c->ssl != NULL) {
 		ERR_clear_error();
 		errno = 0;
+		if (!c->record_waits)
+			fit_record(c, len);
 		const int n = SSL_write(c->ssl, bytes, (int)(len < RECORD ? len : RECORD));
 
+		c->record_waits = n <= 0; /* then it is to be written once more as it is */
 		return n > 0 ? n : tls_result(c, n, true);
 	}
 	const ssize_t n = send(c->io.fd, bytes, len, MSG_NOSIGNAL);

@@ -40,7 +40,7 @@ struct conn {
 	enum sterna_result why;
 	uint8_t state, want;         /* want: IO_READ or IO_WRITE, for the handshake */
 	bool direct, reading, blocked, drained, read_wants_write, more, kick, shut, told, detached, turn_end_due,
-		patient;
+		patient, small_records, record_waits; /* of OpenSSL; one that did not leave yet */
 };
 
 static inline struct conn *conn_of(const struct transport *t)

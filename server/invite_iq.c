@@ -94,4 +94,4 @@ static enum sterna_result load(struct sterna_mod *m)
 STERNA_MODULE(invite, .spec = "XEP-0401 0.6.0", .summary = "Invitations (XEP-0379, 0401, 0445)",
 	.options = options, .config_size = sizeof(struct invite_config), .load = load,
 	.hooks = (const struct sterna_hook[]){
-		{ STERNA_IN_POLICY, on_request, "blocking", STERNA_PRESENCE }, { 0 } });
+		{ STERNA_IN_POLICY, on_request, "blocking", STERNA_PRESENCE, STERNA_HOOK_NOT_MANY }, { 0 } });

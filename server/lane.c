@@ -11,6 +11,7 @@ struct lane {
 	size_t count;
 	bool running;                    /* the loop below goes on: nobody recurses */
 	bool taken;                      /* someone is in it */
+	bool of_stop;                    /* lane_take() made it */
 };
 
 static void run(struct worker *w, struct lane *l)
@@ -33,6 +34,7 @@ static void run(struct worker *w, struct lane *l)
 	if (l->taken)
 		return;
 	map_remove(&w->lanes, l->key);
+	w->stop_lanes -= l->of_stop;
 	free(l->key);
 	free(l);
 }
@@ -87,7 +89,8 @@ void lane_take(struct sterna_call *c, const char *key)
 	if (c->lane != NULL || map_get(&c->worker->lanes, key) != NULL)
 		return;
 	c->lane = make(c->worker, key);
-	c->lane->taken = true;
+	c->lane->taken = c->lane->of_stop = true;
+	c->worker->stop_lanes++;
 }
 
 struct lane *lane_of(struct sterna_call *c)

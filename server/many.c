@@ -9,6 +9,7 @@
 #include "server/route.h"
 #include "server/session.h"
 #include <stdlib.h>
+#include <string.h>
 
 struct many {
 	struct mail mail;
@@ -111,23 +112,18 @@ static void enter(struct sterna_call *c)
 	call_run_hooks(c, STERNA_IN_POLICY, STERNA_IN_COPY, arrived);
 }
 
-/* Stops of the recipient's side, then its session. What waits in one holds up what comes after it (route.c). */
-static void arrive(struct worker *w, struct stanza *st, const struct jid *to)
+/* Through the stops. What waits in one holds up what comes after it (route.c). */
+static void arrive_by_stops(struct worker *w, struct stanza *st, struct account *a, const struct jid *to)
 {
-	struct account *a = account_find(w, jid_bare(to));
 	bool full = false;
-
-	if (a == NULL || session_of(a, to) == NULL) {
-		alone(w, st, to);
-		return;
-	}
 	struct stanza *ref = stanza_ref(st);
 	struct sterna_call *c = call_new(w, &ref);
 
 	c->side = SIDE_IN;
+	c->to_many = true;
 	c->send_to = jid_ref(to);
 	call_set_account(c, a);
-	if (w->lanes.count > 0 && lane_join(c, call_lane_key(c), enter, &full))
+	if (w->stop_lanes > 0 && lane_join(c, call_lane_key(c), enter, &full))
 		return;
 	if (full) {
 		jid_unref(&c->send_to);
@@ -135,6 +131,31 @@ static void arrive(struct worker *w, struct stanza *st, const struct jid *to)
 	} else {
 		enter(c);
 	}
+}
+
+/* With most recipients no module has anything to do: then it is the session's at once. */
+static bool arrive_at_once(struct worker *w, struct stanza *st, const struct jid *to)
+{
+	struct account *a = account_find(w, jid_bare(to));
+	struct sterna_session *s = a != NULL ? session_of(a, to) : NULL;
+
+	if (s == NULL || w->stop_lanes > 0 || hook_needed(&w->registry->many[st->kind], w->rests | a->rests))
+		return false;
+	session_send(s, st, to, 0);
+	return true;
+}
+
+static void arrive(struct worker *w, struct stanza *st, const struct jid *to)
+{
+	struct account *a;
+
+	if (arrive_at_once(w, st, to))
+		return;
+	a = account_find(w, jid_bare(to));
+	if (a == NULL || session_of(a, to) == NULL)
+		alone(w, st, to);
+	else
+		arrive_by_stops(w, st, a, to);
 }
 
 static void run_many(struct many *m)
@@ -171,26 +192,39 @@ static void add(struct many **for_worker, struct worker *to, struct stanza *st, 
 	m->jids[m->count++] = jid_ref(jid);
 }
 
+/* A session of ours? Most are of the same host as the one before (*last, of which it was true). */
+static bool is_user(const struct server *server, const struct jid *to, const struct jid **last)
+{
+	if (jid_resource(to) == NULL || jid_local(to) == NULL)
+		return false;
+	if (*last != NULL && strcmp(jid_domain(*last), jid_domain(to)) == 0)
+		return true;
+	const struct host *h = server_host(server, jid_domain(to));
+
+	if (h == NULL || h->kind != HOST_USERS)
+		return false;
+	*last = to;
+	return true;
+}
+
 void sterna_send_many(struct sterna_call *c, struct sterna_shared *s, const struct jid *const *to, size_t count)
 {
 	struct worker *w = c->worker;
 	struct server *server = w->server;
 	struct many *first[8] = { NULL }, **by_worker = first;
+	const struct jid *last = NULL;
 
 	if (s == NULL || count == 0)
 		return;
 	if (server->worker_count > sizeof first / sizeof *first)
 		by_worker = xalloc(server->worker_count * sizeof(struct many *));
 	for (size_t i = 0; i < count; i++) {
-		const struct host *h = server_host(server, jid_domain(to[i]));
-
-		if (h == NULL || h->kind != HOST_USERS || jid_resource(to[i]) == NULL || jid_local(to[i]) == NULL) {
-			alone(w, stanza_of(s), to[i]);
-			continue;
-		}
 		struct worker *owner = server_owner(server, to[i]);
 
-		add(&by_worker[owner->index], owner, stanza_of(s), to[i]);
+		if (!is_user(server, to[i], &last))
+			alone(w, stanza_of(s), to[i]);
+		else if (owner != w || !arrive_at_once(w, stanza_of(s), to[i]))
+			add(&by_worker[owner->index], owner, stanza_of(s), to[i]);
 	}
 	for (unsigned i = 0; i < server->worker_count; i++) {
 		if (by_worker[i] == NULL)

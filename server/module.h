@@ -100,11 +100,16 @@ struct sterna_iq {
 };
 /** A stop. kinds: bits of enum sterna_kind; 0: messages only. Within one stop the order is by module
  *  name, unless .after names another module. */
+enum sterna_hook_flag {
+	STERNA_HOOK_NOT_MANY = 1,    /* not for what goes to many at once (sterna_send_many()): rooms, notifications.
+	                              * Others get that too, and only read it: all recipients share it */
+	STERNA_HOOK_RESTS = 2,       /* not where the module has said that it rests (sterna_rest()) */
+};
 struct sterna_hook {
 	enum sterna_point point;
 	sterna_fn *fn;
 	const char *after;
-	unsigned kinds;
+	unsigned kinds, flags;
 };
 /** A first-level element of a bound stream that is no stanza. */
 struct sterna_element {
@@ -274,6 +279,12 @@ void *sterna_worker_slot(struct sterna_call *c);
 void *sterna_account_slot(struct sterna_call *c);            /**< of the account whose turn it is; NULL if none */
 void *sterna_session_slot(struct sterna_call *c);            /**< of sterna_session(); NULL if none */
 void *sterna_slot_of(struct sterna_call *c, struct sterna_session *s); /**< of another session of the account */
+
+/** From now on this module's hooks with STERNA_HOOK_RESTS are not called here: on this worker, for the account whose turn
+ *  it is, for sterna_session(). At first nothing rests; so a hook that finds nothing to do says so, and whoever
+ *  brings it something wakes it. What goes to many passes by those that rest at no cost. */
+enum sterna_rest { STERNA_REST_WORKER, STERNA_REST_ACCOUNT, STERNA_REST_SESSION };
+void sterna_rest(struct sterna_call *c, enum sterna_rest where, bool rests);
 
 /** The stanza. */
 enum sterna_kind sterna_kind(struct sterna_call *c);

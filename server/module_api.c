@@ -253,6 +253,17 @@ int64_t sterna_last_activity(struct sterna_call *c, const char **status)
 
 /* --- what stays with a session --- */
 
+void sterna_rest(struct sterna_call *c, enum sterna_rest where, bool rests)
+{
+	struct sterna_session *s = where == STERNA_REST_SESSION ? sterna_session(c) : NULL;
+	uint64_t *mask = where == STERNA_REST_WORKER ? &c->worker->rests
+		: where == STERNA_REST_ACCOUNT ? (c->account != NULL ? &c->account->rests : NULL)
+		: s != NULL ? &s->rests : NULL;
+
+	if (mask != NULL)
+		*mask = rests ? *mask | rest_bit(c->module) : *mask & ~rest_bit(c->module);
+}
+
 void sterna_keep(struct sterna_call *c, struct sterna_session *s, const char *key, const char *value)
 {
 	(void)c;

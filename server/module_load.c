@@ -119,6 +119,7 @@ static void drop_slots(struct worker *w, const struct module_slot *m)
 				free(s->slots[m->index]);
 				s->slots[m->index] = NULL;
 			}
+			s->rests &= ~rest_bit(m);
 		}
 		/* Also of one that was deleted, or is being loaded: the next module of this index must find none. */
 		if (a->state == ACCOUNT_READY || a->deleted)
@@ -127,12 +128,14 @@ static void drop_slots(struct worker *w, const struct module_slot *m)
 			free(a->slots[m->index]);
 			a->slots[m->index] = NULL;
 		}
+		a->rests &= ~rest_bit(m);
 	}
 	module_event_one(w, m, STERNA_WORKER_ENDED, NULL, NULL);
 	if (m->index < w->slot_count) {
 		free(w->slots[m->index]);
 		w->slots[m->index] = NULL;
 	}
+	w->rests &= ~rest_bit(m);
 }
 
 static void meet_accounts(struct worker *w, const struct module_slot *m)

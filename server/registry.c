@@ -63,6 +63,26 @@ static bool is_placed(const struct pending *p, size_t n, const char *module)
 	return true; /* a module that is not there does not hold anyone up */
 }
 
+static void note_need(struct hook_need *needs, const struct hook_row *row)
+{
+	static const enum sterna_kind kinds[] = { STERNA_MESSAGE, STERNA_PRESENCE, STERNA_IQ };
+
+	for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+		if ((row->kinds & kinds[i]) == 0)
+			continue;
+		needs[kinds[i]].unless_at_rest |= row->rest_bit;
+		needs[kinds[i]].always |= row->rest_bit == 0;
+	}
+}
+
+static void note_needs(struct registry *r, int point, const struct hook_row *row)
+{
+	if (point == STERNA_TO_SESSION)
+		note_need(r->to_session, row);
+	else if (point >= STERNA_IN_POLICY && point <= STERNA_IN_COPY && (row->flags & STERNA_HOOK_NOT_MANY) == 0)
+		note_need(r->many, row);
+}
+
 /* By name, each after the one that it names; false: they wait for each other. */
 static bool order_hooks(struct registry *r, int point, struct pending *p, size_t n)
 {
@@ -83,10 +103,17 @@ static bool order_hooks(struct registry *r, int point, struct pending *p, size_t
 		p[i].placed = true;
 		rows[count++] = p[i].row;
 		r->hook_kinds[point] |= p[i].row.kinds;
+		note_needs(r, point, &p[i].row);
 	}
 	r->hooks[point] = rows;
 	r->hook_count[point] = count;
 	return true;
+}
+
+static struct hook_row row_of(const struct module_slot *m, const struct sterna_hook *h)
+{
+	return (struct hook_row){ m, h->fn, h->kinds != 0 ? h->kinds : STERNA_MESSAGE, h->flags,
+		(h->flags & STERNA_HOOK_RESTS) != 0 ? rest_bit(m) : 0 };
 }
 
 static bool build_hooks(struct registry *r)
@@ -101,8 +128,7 @@ static bool build_hooks(struct registry *r)
 				if ((int)h->point != point)
 					continue;
 				p = grow(p, n, sizeof *p);
-				p[n++] = (struct pending){ { r->modules[i], h->fn, h->kinds != 0 ? h->kinds : STERNA_MESSAGE },
-					h->after, false };
+				p[n++] = (struct pending){ row_of(r->modules[i], h), h->after, false };
 			}
 		ok = order_hooks(r, point, p, n);
 		free(p);

@@ -22,6 +22,12 @@ struct module_slot {
 	atomic_uint doors;               /* its calls that wait for the main thread, and hold no registry */
 };
 
+/** Of a module that rests (sterna_rest()), in masks by slot index; 0: it is one of so many that it never does. */
+static inline uint64_t rest_bit(const struct module_slot *m)
+{
+	return m->index < 64 ? UINT64_C(1) << m->index : 0;
+}
+
 struct sterna_mod {
 	struct server *server;
 	struct module_slot *slot;
@@ -37,8 +43,15 @@ struct sterna_mod {
 struct hook_row {
 	const struct module_slot *slot;
 	sterna_fn *fn;
-	unsigned kinds;
+	unsigned kinds, flags;
+	uint64_t rest_bit;               /* of its module, if it can rest; else 0 */
 };
+/** Whether a stop is worth a call: some hook always has to be asked; or one of those that may rest. */
+struct hook_need {
+	bool always;
+	uint64_t unless_at_rest;         /* modules, by slot index */
+};
+
 struct iq_row {
 	const struct module_slot *slot;
 	const struct sterna_iq *iq;
@@ -60,6 +73,7 @@ struct registry {
 	struct hook_row *hooks[STERNA_POINTS];
 	size_t hook_count[STERNA_POINTS];
 	unsigned hook_kinds[STERNA_POINTS]; /* which kinds any hook of the stop wants */
+	struct hook_need many[STERNA_IQ + 1], to_session[STERNA_IQ + 1]; /* by kind; many: of IN_* for what goes to many */
 	struct iq_row *iqs;              /* by namespace */
 	size_t iq_count;
 	struct element_row *elements;
@@ -69,6 +83,12 @@ struct registry {
 	struct life_row *lives;
 	size_t life_count;
 };
+
+/** Is any hook to be asked, where these modules rest? */
+static inline bool hook_needed(const struct hook_need *n, uint64_t rests)
+{
+	return n->always || (n->unless_at_rest & ~rests) != 0;
+}
 
 struct registry *registry_ref(struct registry *r);
 void registry_unref(struct registry **r);

@@ -581,7 +581,7 @@ static void in_account(struct sterna_call *c)
 	bool full = false;
 
 	/* Someone from the same sender waits in a stop: behind that one. */
-	if (c->worker->lanes.count > 0 && lane_join(c, call_lane_key(c), enter_account, &full))
+	if (c->worker->stop_lanes > 0 && lane_join(c, call_lane_key(c), enter_account, &full))
 		return;
 	if (full)
 		refuse_and_end(c, STERNA_RESOURCE_CONSTRAINT);

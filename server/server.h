@@ -85,6 +85,7 @@ struct worker {
 	struct registry *registry;
 	struct map accounts;                     /* bare JID to struct account */
 	struct map lanes;                        /* addresses of services with something under way (lane.h) */
+	size_t stop_lanes;                       /* those of them that a stop waits in */
 	struct map links;                        /* "ours theirs" to struct s2s_link (s2s_impl.h) */
 	struct s2s_loading *s2s_loading;         /* queues of an earlier process are being read */
 	struct dns *dns;                         /* made when first asked */
@@ -99,6 +100,7 @@ struct worker {
 	struct account *idle_first, *idle_last;  /* accounts without sessions or work, longest idle first */
 	size_t idle_count;
 	void **slots;                            /* modules' worker slots, by slot index */
+	uint64_t rests;                          /* modules that rest on this worker, by slot index (registry.h) */
 	unsigned slot_count;
 	uint64_t last_id;                        /* of the archive; see worker_next_id() */
 	uint64_t last_trace, last_session;

@@ -246,7 +246,7 @@ void session_send(struct sterna_session *s, struct stanza *st, const struct jid 
 
 	if (s->gone || w == NULL)
 		return;
-	if ((w->registry->hook_kinds[STERNA_TO_SESSION] & st->kind) == 0) {
+	if (!hook_needed(&w->registry->to_session[st->kind], w->rests | s->account->rests | s->rests)) {
 		session_send_now(s, st, to, archive_id);
 		return;
 	}

@@ -28,6 +28,7 @@ struct sterna_session {
 	struct map *directed;            /* bare or full JIDs that got directed presence; key is the value */
 	struct sm *sm;                   /* NULL: not enabled */
 	void **slots;
+	uint64_t rests;                  /* modules that rest here, by slot index (registry.h) */
 	unsigned slot_count;
 	unsigned reading;                /* answers that wait for a read */
 	struct ack *newest_ack;          /* of those; NULL: none */

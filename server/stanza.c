@@ -177,8 +177,8 @@ void stanza_set_to(struct stanza *s, const struct jid *to)
 
 void stanza_touch(struct stanza *s)
 {
-	s->inner = NULL;
-	s->inner_len = 0;
+	s->inner = s->head = NULL;
+	s->inner_len = s->head_len = 0;
 }
 
 static void make_inner(struct stanza *s)
@@ -229,6 +229,7 @@ static void write_header(struct buf *out, struct stanza *s, const char *to)
 static void write_rest(struct buf *out, struct stanza *s)
 {
 	make_inner(s);
+	buf_reserve(out, s->inner_len + 16);
 	if (s->inner_len == 0) {
 		buf_lit(out, "/>");
 		return;
@@ -242,7 +243,33 @@ static void write_rest(struct buf *out, struct stanza *s)
 
 void stanza_share(struct stanza *s)
 {
+	struct buf text = BUF_INIT;
+
 	make_inner(s);
+	if (s->head != NULL || !is_plain(s->elem))
+		return;
+	write_header(&text, s, "");
+	text.len -= strlen(" to=''");
+	s->head_len = buf_len(&text);
+	s->head = arena_strndup(s->arena, buf_data(&text), s->head_len);
+	buf_release(&text);
+}
+
+/* One of many recipients: what is the same for all lies ready, and the memory is asked for once. */
+static bool write_shared(struct buf *out, struct stanza *s, const char *to, const char *more)
+{
+	const size_t len = s->head != NULL && to != NULL ? strlen(to) : 0;
+
+	if (len == 0)
+		return false;
+	buf_reserve(out, s->head_len + len + strlen(more) + s->inner_len + 32);
+	buf_add(out, s->head, s->head_len);
+	buf_lit(out, " to='");
+	xml_escape_attr(out, to, len);
+	buf_putc(out, '\'');
+	buf_puts(out, more);
+	write_rest(out, s);
+	return true;
 }
 
 static void write_tree(struct buf *out, const struct stanza *s, const char *to, const char *around)
@@ -258,6 +285,8 @@ static void write_tree(struct buf *out, const struct stanza *s, const char *to, 
 
 void stanza_write(struct buf *out, struct stanza *s, const char *to)
 {
+	if (write_shared(out, s, to, ""))
+		return;
 	if (!is_plain(s->elem)) {
 		write_tree(out, s, to, NS_CLIENT);
 		return;
@@ -268,6 +297,8 @@ void stanza_write(struct buf *out, struct stanza *s, const char *to)
 
 void stanza_write_alone(struct buf *out, struct stanza *s, const char *to)
 {
+	if (write_shared(out, s, to, " xmlns='jabber:client'"))
+		return;
 	if (!is_plain(s->elem)) {
 		write_tree(out, s, to, NULL);
 		return;

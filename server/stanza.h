@@ -33,6 +33,8 @@ struct stanza {
 	uint64_t trace;
 	const char *inner;           /* the children as text, made once; NULL: not yet */
 	size_t inner_len;
+	const char *head;            /* shared: the start of its tag without 'to', made once; NULL: not so simple */
+	size_t head_len;
 	struct archive_row *carried; /* the sender's row, to be committed with the recipient's; in the arena */
 	bool may_bounce;             /* an error may be sent to 'from' */
 	bool noted;                  /* observers have seen it */

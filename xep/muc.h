@@ -255,7 +255,7 @@ void muc_lost(struct sterna_call *c, struct muc_room *room, const struct jid *fu
 /** Keeps what a session sent, without what only the room says. */
 void muc_keep_presence(struct muc_session *s, const struct sterna_elem *presence);
 /** Children that only a room may write are taken out. */
-void muc_clean(const struct muc_room *room, struct sterna_elem *stanza);
+void muc_clean(struct sterna_call *c, const struct muc_room *room, struct sterna_elem *stanza);
 void muc_add_occupant_id(const struct muc_occupant *o, struct sterna_elem *stanza);
 /** A message of the room to everyone inside (with status codes), at once. */
 void muc_to_all(struct sterna_call *c, struct muc_room *room, const struct sterna_elem *message);

@@ -278,7 +278,7 @@ static enum sterna_verdict unavailable(struct sterna_call *c, struct muc_room *r
 	if (s == NULL)
 		return STERNA_DONE;
 	payload = elem_copy(sterna_stanza(c)->arena, sterna_stanza(c));
-	muc_clean(room, payload);
+	muc_clean(c, room, payload);
 	say.payload = payload;
 	muc_leave(c, room, s, &say);
 	return STERNA_DONE;

@@ -39,7 +39,7 @@ static struct sterna_elem *as_room_sends(struct sterna_call *c, const struct muc
 {
 	struct sterna_elem *m = muc_copy(c, sterna_stanza(c));
 
-	muc_clean(room, m);
+	muc_clean(c, room, m);
 	sterna_attr(m, "to", NULL);
 	sterna_attr(m, "from", jid_full(o->address));
 	muc_add_occupant_id(o, m);

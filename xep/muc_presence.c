@@ -13,12 +13,26 @@ static const char *const room_only[][2] = {
 	{ "delay", NS_DELAY }, { "x", "jabber:x:delay" },
 };
 
-static bool is_room_only(const struct muc_room *room, const struct sterna_elem *e, bool is_message)
+/* XEP-0359 §3.1: what claims to be an id that this server gave; all occupants share the message, so that it is not
+ * taken out for each later. */
+static bool is_our_id(struct sterna_call *c, const char *by)
 {
-	const char *by = elem_attr(e, "by"), *from = elem_attr(e, "from");
+	struct jid *j = NULL;
+
+	if (by == NULL || jid_parse(by, strlen(by), &j) != STERNA_OK)
+		return false;
+	const bool ours = sterna_mod_has_domain(sterna_mod(c), jid_domain(j));
+
+	jid_unref(&j);
+	return ours;
+}
+
+static bool is_room_only(struct sterna_call *c, const struct muc_room *room, const struct sterna_elem *e, bool is_message)
+{
+	const char *from = elem_attr(e, "from");
 
 	if (elem_is(e, "stanza-id", NS_SID))
-		return by != NULL && strcmp(by, jid_full(room->jid)) == 0;
+		return is_our_id(c, elem_attr(e, "by"));
 	/* A delay of someone else's is not ours to take away; one that speaks for the room is. */
 	if (is_message && strcmp(e->name, "delay") == 0 && strcmp(e->ns, NS_DELAY) == 0)
 		return from == NULL || strncmp(from, jid_full(room->jid), strlen(jid_full(room->jid))) == 0;
@@ -28,13 +42,13 @@ static bool is_room_only(const struct muc_room *room, const struct sterna_elem *
 	return false;
 }
 
-void muc_clean(const struct muc_room *room, struct sterna_elem *stanza)
+void muc_clean(struct sterna_call *c, const struct muc_room *room, struct sterna_elem *stanza)
 {
 	const bool is_message = strcmp(stanza->name, "message") == 0;
 
 	for (struct sterna_elem *e = elem_first(stanza), *next; e != NULL; e = next) {
 		next = elem_next(e);
-		if (is_room_only(room, e, is_message))
+		if (is_room_only(c, room, e, is_message))
 			elem_remove(e);
 	}
 }

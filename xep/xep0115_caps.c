@@ -241,5 +241,5 @@ STERNA_MODULE(caps, .spec = "XEP-0115 1.6.0", .summary = "Entity Capabilities",
 	.stream_features = (const struct sterna_advert[]){ { advertise }, { 0 } },
 	.hooks = (const struct sterna_hook[]){
 		{ STERNA_OUT_COPY, on_presence, NULL, STERNA_PRESENCE },
-		{ STERNA_IN_COPY, on_presence, NULL, STERNA_PRESENCE },
+		{ STERNA_IN_COPY, on_presence, NULL, STERNA_PRESENCE, STERNA_HOOK_NOT_MANY },
 		{ STERNA_IN_POLICY, on_iq, NULL, STERNA_IQ }, { 0 } });

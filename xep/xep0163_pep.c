@@ -159,9 +159,9 @@ STERNA_MODULE(pep, .spec = "XEP-0163 1.2.2", .summary = "Personal Eventing Proto
 		{ STERNA_SET, STERNA_OWN_ACCOUNT, NS_PEP_LAST, "last", pep_on_last }, { 0 } },
 	.hooks = (const struct sterna_hook[]){
 		{ STERNA_OUT_COPY, pep_on_presence_out, NULL, STERNA_PRESENCE },
-		{ STERNA_IN_STORE, pep_on_presence_in, NULL, STERNA_PRESENCE },
+		{ STERNA_IN_STORE, pep_on_presence_in, NULL, STERNA_PRESENCE, STERNA_HOOK_NOT_MANY },
 		{ STERNA_IN_STORE, on_iq, NULL, STERNA_IQ },
-		{ STERNA_IN_POLICY, on_message, NULL, STERNA_MESSAGE }, { 0 } },
+		{ STERNA_IN_POLICY, on_message, NULL, STERNA_MESSAGE, STERNA_HOOK_NOT_MANY }, { 0 } },
 	.on = (const struct sterna_lifecycle[]){
 		{ STERNA_SESSION_GONE, on_gone }, { STERNA_ACCOUNT_UNLOADED, on_unloaded }, { 0 } },
 	.account_reads = (const struct sterna_account_read[]){ { &pubsub_load, on_rows }, { 0 } });

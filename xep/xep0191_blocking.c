@@ -58,6 +58,7 @@ static void on_rows(struct sterna_call *c, const struct sterna_rows *rows)
 	struct jid_list *l = list_of(c);
 
 	for (size_t i = 0; i < rows->count; i++) {
+		sterna_rest(c, STERNA_REST_ACCOUNT, false);
 		jid_list_add(l, rows->text[i * rows->columns]);
 		sterna_hide_presence(c, rows->text[i * rows->columns], true);
 	}
@@ -184,6 +185,7 @@ static enum sterna_verdict on_block(struct sterna_call *c)
 
 		if (!jid_list_add(l, jid))
 			continue;
+		sterna_rest(c, STERNA_REST_ACCOUNT, false);
 		sterna_write(c, &put, sterna_owner(c), jid, sterna_now_us(c));
 		show_item(c, jid, false);
 	}
@@ -233,6 +235,8 @@ static bool is_blocked(struct sterna_call *c, const struct jid *other)
 {
 	const struct jid_list *l = list_of(c);
 
+	if (l != NULL && l->count == 0)
+		sterna_rest(c, STERNA_REST_ACCOUNT, true); /* until something is blocked */
 	if (l == NULL || l->count == 0 || other == NULL || strcmp(jid_bare(other), sterna_owner(c)) == 0
 		|| strcmp(jid_full(other), sterna_host(c)) == 0)
 		return false;
@@ -297,8 +301,8 @@ STERNA_MODULE(blocking, .spec = "XEP-0191 1.3", .summary = "Blocking Command",
 		{ NS_BLOCKING, STERNA_SERVER | STERNA_OWN_ACCOUNT },
 		{ NS_REPORTING, STERNA_SERVER | STERNA_OWN_ACCOUNT }, { 0 } },
 	.hooks = (const struct sterna_hook[]){
-		{ STERNA_OUT_POLICY, on_out, NULL, STERNA_MESSAGE | STERNA_PRESENCE | STERNA_IQ },
-		{ STERNA_IN_POLICY, on_in, NULL, STERNA_MESSAGE | STERNA_PRESENCE | STERNA_IQ }, { 0 } },
+		{ STERNA_OUT_POLICY, on_out, NULL, STERNA_MESSAGE | STERNA_PRESENCE | STERNA_IQ, STERNA_HOOK_RESTS },
+		{ STERNA_IN_POLICY, on_in, NULL, STERNA_MESSAGE | STERNA_PRESENCE | STERNA_IQ, STERNA_HOOK_RESTS }, { 0 } },
 	.on = (const struct sterna_lifecycle[]){
 		{ STERNA_ACCOUNT_UNLOADED, on_unloaded }, { STERNA_ACCOUNT_DELETED, on_deleted }, { 0 } },
 	.iq = (const struct sterna_iq[]){

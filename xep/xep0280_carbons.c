@@ -185,7 +185,7 @@ STERNA_MODULE(carbons, .spec = "XEP-0280 1.0.1", .summary = "Message Carbons",
 		{ NS_CARBONS, STERNA_SERVER | STERNA_OWN_ACCOUNT }, { NS_RULES, STERNA_SERVER | STERNA_OWN_ACCOUNT }, { 0 } },
 	.hooks = (const struct sterna_hook[]){
 		{ STERNA_OUT_COPY, on_sent, NULL, STERNA_MESSAGE },
-		{ STERNA_IN_COPY, on_received, NULL, STERNA_MESSAGE }, { 0 } },
+		{ STERNA_IN_COPY, on_received, NULL, STERNA_MESSAGE, STERNA_HOOK_NOT_MANY }, { 0 } },
 	.iq = (const struct sterna_iq[]){
 		{ STERNA_SET, STERNA_OWN_ACCOUNT, NS_CARBONS, "enable", on_enable },
 		{ STERNA_SET, STERNA_OWN_ACCOUNT, NS_CARBONS, "disable", on_disable }, { 0 } });

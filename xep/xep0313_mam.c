@@ -142,7 +142,7 @@ STERNA_MODULE(mam, .spec = "XEP-0313 1.1.3", .summary = "Message Archive Managem
 	.hooks = (const struct sterna_hook[]){
 		{ STERNA_OUT_POLICY, on_iq_out, NULL, STERNA_IQ },
 		{ STERNA_OUT_STORE, on_out, NULL, STERNA_MESSAGE },
-		{ STERNA_IN_STORE, on_in, NULL, STERNA_MESSAGE }, { 0 } },
+		{ STERNA_IN_STORE, on_in, NULL, STERNA_MESSAGE, STERNA_HOOK_NOT_MANY }, { 0 } },
 	.on = (const struct sterna_lifecycle[]){
 		{ STERNA_ACCOUNT_UNLOADED, mam_prefs_unloaded }, { STERNA_ACCOUNT_DELETED, mam_prefs_deleted }, { 0 } },
 	.iq = (const struct sterna_iq[]){

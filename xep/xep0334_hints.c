@@ -45,4 +45,4 @@ STERNA_MODULE(hints, .spec = "XEP-0334 1.0.0", .summary = "Message Processing Hi
 	.features = (const struct sterna_feature[]){ { NS_HINTS, STERNA_SERVER | STERNA_OWN_ACCOUNT }, { 0 } },
 	.hooks = (const struct sterna_hook[]){
 		{ STERNA_OUT_STORE, on_message, NULL, STERNA_MESSAGE },
-		{ STERNA_IN_STORE, on_message, NULL, STERNA_MESSAGE }, { 0 } });
+		{ STERNA_IN_STORE, on_message, NULL, STERNA_MESSAGE, STERNA_HOOK_NOT_MANY }, { 0 } });

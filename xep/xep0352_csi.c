@@ -184,8 +184,10 @@ static enum sterna_verdict on_stanza(struct sterna_call *c)
 	struct csi_session *s = sterna_session_slot(c);
 	const char *key, *xml;
 
-	if (s == NULL || !is_inactive(s, sterna_session(c)))
+	if (s == NULL || !is_inactive(s, sterna_session(c))) {
+		sterna_rest(c, STERNA_REST_SESSION, true); /* until it says that it is inactive */
 		return STERNA_NEXT;
+	}
 	if (!may_wait(c, &key)) {
 		flush(c, sterna_session(c), s);
 		return STERNA_NEXT;
@@ -209,6 +211,7 @@ static enum sterna_verdict on_inactive(struct sterna_call *c)
 	struct csi_session *s = sterna_session_slot(c);
 
 	s->known = s->inactive = true;
+	sterna_rest(c, STERNA_REST_SESSION, false);
 	return STERNA_DONE;
 }
 
@@ -248,7 +251,8 @@ STERNA_MODULE(csi, .spec = "XEP-0352 1.0.0", .summary = "Client State Indication
 	.elements = (const struct sterna_element[]){
 		{ NS_CSI, "active", on_active }, { NS_CSI, "inactive", on_inactive }, { 0 } },
 	.hooks = (const struct sterna_hook[]){
-		{ STERNA_TO_SESSION, on_stanza, NULL, STERNA_MESSAGE | STERNA_PRESENCE | STERNA_IQ }, { 0 } },
+		{ STERNA_TO_SESSION, on_stanza, NULL, STERNA_MESSAGE | STERNA_PRESENCE | STERNA_IQ, STERNA_HOOK_RESTS },
+		{ 0 } },
 	.on = (const struct sterna_lifecycle[]){
 		{ STERNA_SESSION_DETACHED, activate }, { STERNA_SESSION_RESUMED, activate },
 		{ STERNA_SESSION_GONE, on_gone }, { 0 } });

@@ -12,6 +12,7 @@
 #define NS_SUMMARY "urn:xmpp:push:summary"
 #define NS_OMEMO_OLD "eu.siacs.conversations.axolotl"
 #define NS_OMEMO "urn:xmpp:omemo:2"
+#define NS_HINTS "urn:xmpp:hints"
 #define NS_MUC_USER "http://jabber.org/protocol/muc#user"
 
 enum weight { WEIGHT_NONE, WEIGHT_MESSAGE, WEIGHT_CALL };
@@ -135,13 +136,22 @@ static void remember(struct push_service *p, struct sterna_session *s)
 	p->waits = true;
 }
 
+/* Nobody would find it later. What a room says the module for hints has not looked at: all share it. */
+static bool is_passing(struct sterna_call *c, bool in_room)
+{
+	return (sterna_marks(c) & STERNA_NO_STORE) != 0
+		|| (in_room && elem_child(sterna_stanza(c), "no-store", NS_HINTS) != NULL);
+}
+
 enum sterna_verdict push_on_message(struct sterna_call *c)
 {
 	struct push_account *a = sterna_account_slot(c);
 	const enum weight weight = a != NULL && a->count > 0 ? weight_of(c) : WEIGHT_NONE;
 	const bool in_room = weight != WEIGHT_NONE && strcmp(sterna_type(c), "groupchat") == 0;
 
-	if (weight == WEIGHT_NONE || (weight != WEIGHT_CALL && (sterna_marks(c) & STERNA_NO_STORE) != 0))
+	if (a != NULL && a->count == 0)
+		sterna_rest(c, STERNA_REST_ACCOUNT, true); /* until a device asks for it */
+	if (weight == WEIGHT_NONE || (weight != WEIGHT_CALL && is_passing(c, in_room)))
 		return STERNA_NEXT;
 	for (size_t i = 0; i < a->count; i++) {
 		struct push_service *p = &a->item[i];

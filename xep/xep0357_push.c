@@ -72,6 +72,7 @@ static struct push_service *add(struct sterna_call *c, struct push_account *a, c
 	struct push_service *p;
 	unsigned char bytes[8];
 
+	sterna_rest(c, STERNA_REST_ACCOUNT, false);
 	a->item = xrealloc(a->item, (a->count + 1) * sizeof *a->item);
 	p = &a->item[a->count++];
 	*p = (struct push_service){ .jid = xstrdup(jid), .node = xstrdup(node), .resource = xstrdup(""), .options = xstrdup("") };
@@ -202,9 +203,9 @@ STERNA_MODULE(push, .spec = "XEP-0357 0.4.1", .summary = "Push Notifications",
 	.account_reads = (const struct sterna_account_read[]){ { &load_all, on_rows }, { 0 } },
 	.features = (const struct sterna_feature[]){ { NS_PUSH, STERNA_OWN_ACCOUNT }, { 0 } },
 	.hooks = (const struct sterna_hook[]){
-		{ STERNA_IN_POLICY, push_on_answer, "blocking", STERNA_IQ | STERNA_MESSAGE },
-		{ STERNA_IN_COPY, push_on_message, NULL, STERNA_MESSAGE },
-		{ STERNA_IN_COPY, push_on_subscription, NULL, STERNA_PRESENCE }, { 0 } },
+		{ STERNA_IN_POLICY, push_on_answer, "blocking", STERNA_IQ | STERNA_MESSAGE, STERNA_HOOK_RESTS | STERNA_HOOK_NOT_MANY },
+		{ STERNA_IN_COPY, push_on_message, NULL, STERNA_MESSAGE, STERNA_HOOK_RESTS },
+		{ STERNA_IN_COPY, push_on_subscription, NULL, STERNA_PRESENCE, STERNA_HOOK_RESTS | STERNA_HOOK_NOT_MANY }, { 0 } },
 	.on = (const struct sterna_lifecycle[]){
 		{ STERNA_ACCOUNT_UNLOADED, on_unloaded }, { STERNA_ACCOUNT_DELETED, on_deleted },
 		{ STERNA_SESSION_BOUND, push_on_here }, { STERNA_SESSION_RESUMED, push_on_here },

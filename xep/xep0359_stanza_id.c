@@ -21,7 +21,8 @@ static bool is_by(const struct sterna_elem *e, const char *bare, const char *hos
 }
 
 /* §3.1, rule 2: what claims to be ours is deleted, whether we add our own or not. On the sender's side that is
- * the sender's account, on the recipient's side the recipient's. */
+ * the sender's account, on the recipient's side the recipient's. (A room does it for all that it sends to: its messages
+ * are shared.) */
 static enum sterna_verdict strip(struct sterna_call *c)
 {
 	struct sterna_elem *m = sterna_stanza(c), *next;
@@ -58,5 +59,5 @@ STERNA_MODULE(stanza_id, .spec = "XEP-0359 0.7.0", .summary = "Unique and Stable
 	.features = (const struct sterna_feature[]){ { NS_SID, STERNA_SERVER | STERNA_OWN_ACCOUNT }, { 0 } },
 	.hooks = (const struct sterna_hook[]){
 		{ STERNA_OUT_POLICY, strip, NULL, STERNA_MESSAGE },
-		{ STERNA_IN_POLICY, strip, NULL, STERNA_MESSAGE },
-		{ STERNA_IN_STORE, add, NULL, STERNA_MESSAGE }, { 0 } });
+		{ STERNA_IN_POLICY, strip, NULL, STERNA_MESSAGE, STERNA_HOOK_NOT_MANY },
+		{ STERNA_IN_STORE, add, NULL, STERNA_MESSAGE, STERNA_HOOK_NOT_MANY }, { 0 } });

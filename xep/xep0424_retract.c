@@ -133,4 +133,4 @@ STERNA_MODULE(retract, .spec = "XEP-0424 0.4.2", .summary = "Message Retraction"
 	.features = (const struct sterna_feature[]){
 		{ NS_RETRACT, STERNA_SERVER | STERNA_OWN_ACCOUNT }, { NS_RETRACT "#tombstone", STERNA_OWN_ACCOUNT }, { 0 } },
 	.hooks = (const struct sterna_hook[]){
-		{ STERNA_OUT_STORE, on_out, NULL, STERNA_MESSAGE }, { STERNA_IN_STORE, on_in, NULL, STERNA_MESSAGE }, { 0 } });
+		{ STERNA_OUT_STORE, on_out, NULL, STERNA_MESSAGE }, { STERNA_IN_STORE, on_in, NULL, STERNA_MESSAGE, STERNA_HOOK_NOT_MANY }, { 0 } });

@@ -1,5 +1,6 @@
 /* test_module.c - modules come and go while calls are under way. */
 #include <check.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "server/registry.h"
@@ -18,6 +19,27 @@ static const struct sterna_module two = { .abi = STERNA_ABI, .name = "two" };
 static const char *const needed[] = { "one", NULL };
 static const struct sterna_module needy = { .abi = STERNA_ABI, .name = "needy", .needs = needed };
 static const struct sterna_module foreign = { .abi = STERNA_ABI + 1, .name = "foreign" };
+
+/* Adds what it sees to a message, until it hears of sleep. */
+static enum sterna_verdict mark_and_rest(struct sterna_call *c)
+{
+	sterna_add(sterna_stanza(c), "seen", NS_ONE);
+	if (elem_child(sterna_stanza(c), "sleep", NS_ONE) != NULL)
+		sterna_rest(c, STERNA_REST_ACCOUNT, true);
+	return STERNA_NEXT;
+}
+
+static enum sterna_verdict on_wake(struct sterna_call *c)
+{
+	sterna_rest(c, STERNA_REST_ACCOUNT, false);
+	return sterna_reply(c, NULL);
+}
+
+static const struct sterna_module sleepy = { .abi = STERNA_ABI, .name = "sleepy",
+	.iq = (const struct sterna_iq[]){ { STERNA_SET, STERNA_OWN_ACCOUNT, NS_ONE, "wake", on_wake }, { 0 } },
+	.hooks = (const struct sterna_hook[]){ { STERNA_IN_POLICY, mark_and_rest, NULL, STERNA_MESSAGE, STERNA_HOOK_RESTS }, { 0 } } };
+static const struct sterna_module awake = { .abi = STERNA_ABI, .name = "awake",
+	.hooks = (const struct sterna_hook[]){ { STERNA_IN_POLICY, mark_and_rest, NULL, STERNA_MESSAGE, STERNA_HOOK_RESTS }, { 0 } } };
 
 /* One thread is all there is here: the workers take up the tables at once, and not by mail. */
 static enum sterna_result load(struct test *t, const struct sterna_module *m)
@@ -99,6 +121,38 @@ START_TEST(what_others_need_stays)
 }
 END_TEST
 
+static bool is_seen(struct test *t, const char *to, const char *payload)
+{
+	char xml[256];
+
+	snprintf(xml, sizeof xml, "<message to='%s'><body>x</body>%s</message>", to, payload);
+	test_drop(t, to);
+	test_send(t, "romeo@example.net/a", xml);
+	return strstr(test_recv(t, to), "<seen") != NULL;
+}
+
+START_TEST(a_hook_rests_where_it_was_said_and_until_it_is_woken)
+{
+	struct test *t = test_new(NULL, NULL);
+	const char *sleep = "<sleep xmlns='" NS_ONE "'/>";
+
+	test_login(t, "juliet@example.net/b");
+	test_login(t, "nurse@example.net/c");
+	ck_assert_int_eq(load(t, &sleepy), STERNA_OK);
+	ck_assert(is_seen(t, "juliet@example.net/b", ""));
+	ck_assert(is_seen(t, "juliet@example.net/b", sleep));
+	ck_assert(!is_seen(t, "juliet@example.net/b", ""));
+	ck_assert(is_seen(t, "nurse@example.net/c", ""));
+	test_send(t, "juliet@example.net/b", "<iq type='set' id='w'><wake xmlns='" NS_ONE "'/></iq>");
+	ck_assert(is_seen(t, "juliet@example.net/b", sleep));
+	/* The next module of that place knows nothing of this one's rest. */
+	ck_assert_int_eq(unload(t, "sleepy"), STERNA_OK);
+	ck_assert_int_eq(load(t, &awake), STERNA_OK);
+	ck_assert(is_seen(t, "juliet@example.net/b", ""));
+	test_free(&t);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("module");
@@ -108,6 +162,7 @@ int main(void)
 	tcase_add_test(c, an_unloaded_module_answers_no_more);
 	tcase_add_test(c, old_tables_hold_a_module_too);
 	tcase_add_test(c, what_others_need_stays);
+	tcase_add_test(c, a_hook_rests_where_it_was_said_and_until_it_is_woken);
 	suite_add_tcase(s, c);
 	SRunner *r = srunner_create(s);
 
