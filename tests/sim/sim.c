@@ -1,10 +1,11 @@
 /* sim.c - scenarios from seeds: clients that talk, connections that break, a database that goes away, a server
  * that is killed; and at the end everything promised must have come true.
  *
- *     sim [--seed S] [--seeds N] [--steps N] [--jobs N] [--verbose] [--waits] [--flaky] [--cover]
+ *     sim [--seed S] [--seeds N] [--steps N] [--jobs N] [--verbose] [--watch N] [--waits] [--flaky] [--cover]
  *
  * --seeds from --seed (1) on, in so many processes; --cover: which states and transitions were reached, with their counts.
  * --flaky: now and then the database refuses something, or does not say whether it was written.
+ * --watch N says what storage has of message N and of its recipient's sessions, whenever that changes.
  * --waits adds a module whose hooks wait for reads (in even seeds). A seed that fails is printed; --seed repeats it exactly, --verbose says what happened. */
 #include <getopt.h>
 #include <stdio.h>
@@ -33,8 +34,47 @@ enum { QUIET_STEPS = 60000, JOBS_MAX = 64 };
 struct plan {
 	unsigned long first, count;
 	unsigned steps, jobs;
+	int watched;
 	bool verbose, waits, flaky, cover;
 };
+
+/* --- what is watched --- */
+
+static void add_row(struct buf *now, sqlite3_stmt *q)
+{
+	for (int i = 0; i < sqlite3_column_count(q); i++)
+		buf_addf(now, "%s%s=%s", i == 0 ? "\n\t" : " ", sqlite3_column_name(q, i), (const char *)sqlite3_column_text(q, i));
+}
+
+static void watch(struct sim_world *w)
+{
+	static const char *const looks[] = {
+		"SELECT owner, id, flags, sm FROM archive WHERE origin_id = $1",
+		"SELECT owner, sid, position, acked_out, h_in, expires FROM sm_session WHERE owner = $2" };
+	struct buf now = BUF_INIT;
+	char origin[20], account[40];
+
+	if ((unsigned)w->watched >= w->message_count)
+		return;
+	snprintf(origin, sizeof origin, "o%d", w->watched);
+	snprintf(account, sizeof account, "u%u@sim.example", w->messages[w->watched].to);
+	for (size_t i = 0; i < sizeof looks / sizeof looks[0]; i++) {
+		sqlite3_stmt *q = NULL;
+
+		if (sqlite3_prepare_v2(w->sim.store, looks[i], -1, &q, NULL) != SQLITE_OK)
+			break; /* a server that is starting has it */
+		sqlite3_bind_text(q, 1, i == 0 ? origin : NULL, -1, SQLITE_STATIC);
+		sqlite3_bind_text(q, 2, account, -1, SQLITE_STATIC);
+		while (sqlite3_step(q) == SQLITE_ROW)
+			add_row(&now, q);
+		sqlite3_finalize(q);
+	}
+	if (strcmp(buf_str(&now), w->seen) != 0) {
+		world_say(w, "message %d is stored so:%s", w->watched, buf_str(&now));
+		snprintf(w->seen, sizeof w->seen, "%s", buf_str(&now));
+	}
+	buf_release(&now);
+}
 
 /* --- steps --- */
 
@@ -180,9 +220,11 @@ static void step(struct sim_world *w)
 		s->now_us += sim_below(s, 20000);
 	else if (what >= 990 && !w->quiet && sim_chance(s, 70))
 		step_faults(w);
-	if (s->server != NULL && (s->db_down || s->db_full))
+	if (s->server != NULL && (s->db_down || s->db_full || s->db_flaky))
 		mark_unasked(w);
 	cover_step(w);
+	if (w->watched >= 0)
+		watch(w);
 }
 
 /* --- the end of it --- */
@@ -304,9 +346,10 @@ static bool run(const struct plan *p, uint64_t seed)
 	struct sim *s = &w->sim;
 
 	w->verbose = p->verbose;
+	w->watched = p->watched;
 	sim_init(s, seed, config, 1 + (unsigned)(seed % 3));
 	w->stanza_ids = seed % 2 == 0;
-	s->db_flaky = p->flaky;
+	s->db_flaky = w->flaky = p->flaky;
 	s->modules = !w->stanza_ids ? without : p->waits ? with_waits : with_archive;
 	w->client_count = 3 + sim_below(s, 4);
 	for (unsigned i = 0; i < w->client_count; i++) {
@@ -405,7 +448,8 @@ static void run_all(const struct plan *p, unsigned long counts[2])
 static bool read_options(int argc, char **argv, struct plan *p)
 {
 	static const struct option options[] = { { "seeds", 1, NULL, 'n' }, { "seed", 1, NULL, 's' }, { "steps", 1, NULL, 't' },
-		{ "jobs", 1, NULL, 'j' }, { "verbose", 0, NULL, 'v' }, { "waits", 0, NULL, 'w' }, { "flaky", 0, NULL, 'f' }, { "cover", 0, NULL, 'c' }, { 0 } };
+		{ "jobs", 1, NULL, 'j' }, { "verbose", 0, NULL, 'v' }, { "waits", 0, NULL, 'w' }, { "flaky", 0, NULL, 'f' }, { "cover", 0, NULL, 'c' },
+		{ "watch", 1, NULL, 'm' }, { 0 } };
 	bool counted = false;
 
 	for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
@@ -432,6 +476,9 @@ static bool read_options(int argc, char **argv, struct plan *p)
 		case 'f':
 			p->flaky = true;
 			break;
+		case 'm':
+			p->watched = (int)n;
+			break;
 		case 'c':
 			p->cover = true;
 			break;
@@ -447,15 +494,17 @@ static bool read_options(int argc, char **argv, struct plan *p)
 
 int main(int argc, char **argv)
 {
-	struct plan p = { .first = 1, .count = 200, .steps = 6000, .jobs = 1 };
+	struct plan p = { .first = 1, .count = 200, .steps = 6000, .jobs = 1, .watched = -1 };
 	unsigned long counts[2] = { 0, 0 };
 
 	if (!read_options(argc, argv, &p)) {
-		fprintf(stderr, "usage: sim [--seed S] [--seeds N] [--steps N] [--jobs N] [--verbose] [--waits] [--flaky] [--cover]\n");
+		fprintf(stderr, "usage: sim [--seed S] [--seeds N] [--steps N] [--jobs N] [--verbose] [--watch N] [--waits] [--flaky] [--cover]\n");
 		return 2;
 	}
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	log_set_sink(no_log, &p.verbose);
+	if (p.verbose)
+		(void)!log_set_level(NULL, LOG_LEVEL_DEBUG);
 	run_all(&p, counts);
 	cover_report(p.cover);
 	printf("%lu passed, %lu failed\n", counts[0], counts[1]);

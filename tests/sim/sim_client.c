@@ -202,7 +202,8 @@ static void on_message(struct sim_client *c, const struct sterna_elem *e)
 	if (c->world->stanza_ids && sid == NULL)
 		world_fault(c->world, "message %u came without a stanza-id", n);
 	m->got++;
-	if (m->got == 1 && !m->refused) { /* else it was refused and went out again, behind others */
+	/* Else it was refused and went out again, behind others; or the database took what came behind it and not this. */
+	if (m->got == 1 && !m->refused && !(c->world->flaky && m->sends > 1)) {
 		if (n + 1 < c->last_from[m->from])
 			world_fault(c->world, "client %u: message %u comes after %u from the same sender", c->index, n,
 				c->last_from[m->from] - 1);
@@ -377,7 +378,7 @@ void client_connect(struct sim_client *c, bool resume)
 
 	if (c->conn != NULL || s->server == NULL)
 		return;
-	if (!resume && c->sm_id[0] != '\0')
+	if (c->sm_id[0] != '\0' ? !resume : c->enabled) /* it may not have been resumable */
 		forget_session(c);
 	c->conn = sim_connect(s, sim_below(s, s->worker_count), &c2s_kind, c->account);
 	c->xml = xml_new(&handler, c, &xml_limits_default, NS_CLIENT);

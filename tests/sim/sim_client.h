@@ -60,7 +60,9 @@ struct sim_world {
 	struct sim_message messages[SIM_MESSAGES_MAX];
 	unsigned message_count;
 	bool quiet;                      /* no more faults: all is to come to its end */
-	bool verbose;
+	bool verbose, flaky;
+	int watched;                     /* message whose rows are shown when they change; -1 none */
+	char seen[2000];                 /* … as they were shown last */
 	bool stanza_ids;                 /* the server gives them */
 	char fault[400];                 /* the first expectation that did not hold */
 	uint8_t covered;

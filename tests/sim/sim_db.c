@@ -108,6 +108,7 @@ static void run_read(struct sim_db *d, struct db_job *j)
 	const enum fate fate = fate_of(d->sim);
 
 	if (fate != FATE_FINE) {
+		log_notice("sim", "a read fails", "statement", j->first->stmt->name);
 		db_job_finish(j, fate == FATE_REFUSED ? STERNA_EIO : STERNA_EUNAVAILABLE);
 		return;
 	}
@@ -131,7 +132,12 @@ static enum sterna_result run_batch(struct sim_db *d, const struct db_job *j)
 /* The outcome may be another than the one that is told. */
 static enum sterna_result run_fated(struct sim_db *d, const struct db_job *j)
 {
-	switch (fate_of(d->sim)) {
+	const enum fate fate = fate_of(d->sim);
+
+	if (fate != FATE_FINE)
+		log_notice("sim", "a batch does not end well", "fate", fate == FATE_REFUSED ? "refused" : fate == FATE_WRITTEN
+			? "written, and not told" : "not written, and not told", "first", j->first->stmt->name);
+	switch (fate) {
 	case FATE_REFUSED:
 		return STERNA_EIO;
 	case FATE_WRITTEN:
