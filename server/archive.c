@@ -222,11 +222,12 @@ void archive_mark_offline(struct db_batch *b, const char *owner, int64_t id)
 struct pull {
 	struct account *account;         /* held */
 	struct sterna_session *session;
-	struct timer again;              /* the database was away */
+	struct timer again;              /* the database was away, or refused to read */
+	unsigned failures;               /* in a row */
 	bool withheld;
 };
 
-enum { PULL_AGAIN_US = 1000000 };
+enum { PULL_AGAIN_US = 1000000, PULL_FAILURES = 20, TAKEN_TRIES = 20 };
 
 static void pull_more(struct pull *p);
 
@@ -267,6 +268,25 @@ static void on_again(struct timer *t, void *arg)
 {
 	(void)t;
 	pull_more(arg);
+}
+
+static void pull_give_up(struct pull *p, enum sterna_result rc)
+{
+	struct account *a = p->account;
+
+	log_error("offline", "what waits cannot be read, or not be marked as delivered; the next session gets it", "owner",
+		jid_bare(a->jid), "result", sterna_result_text(rc));
+	pull_free(p);
+	account_release(a);
+}
+
+/* What comes meanwhile waits behind them; but nobody waits for ever for a row that cannot be read. */
+static void pull_again(struct pull *p, enum sterna_result rc)
+{
+	if (rc != STERNA_EUNAVAILABLE && ++p->failures > PULL_FAILURES)
+		pull_give_up(p, rc);
+	else
+		timer_set(&p->again, PULL_AGAIN_US);
 }
 
 /* XEP-0203 §4, XEP-0160 §3: the time at which we took it. */
@@ -336,6 +356,12 @@ static void deliver_row(struct pull *p, struct db_batch *b, const struct db_rows
 	buf_release(&tags);
 }
 
+/* When the session ends without having acknowledged them they wait once more. */
+static bool has_taken(const void *arg)
+{
+	return !((const struct pull *)arg)->session->gone;
+}
+
 static void on_taken(void *arg, enum sterna_result rc, const struct db_rows *rows)
 {
 	struct pull *p = arg;
@@ -349,10 +375,10 @@ static void on_taken(void *arg, enum sterna_result rc, const struct db_rows *row
 		return;
 	}
 	/* They are out, and still marked as waiting: to go on would send the same ones again and again. */
-	struct account *a = p->account;
-
-	pull_free(p);
-	account_release(a);
+	if (p->session->gone)
+		pull_end(p);
+	else
+		pull_give_up(p, rc);
 }
 
 /* To a session that may be resumed they go out when it is committed under which numbers: else a crash would make
@@ -374,6 +400,7 @@ static void deliver_rows(struct pull *p, const struct db_rows *rows)
 		if (a->offline_count > 0)
 			a->offline_count--;
 	}
+	db_batch_repeat(b, TAKEN_TRIES, has_taken);
 	db_batch_commit(&b, on_taken, p);
 }
 
@@ -384,15 +411,15 @@ static void on_pulled(void *arg, enum sterna_result rc, const struct db_rows *ro
 
 	if (s->gone || !s->available) {
 		pull_end(p);
-	} else if (rc == STERNA_EUNAVAILABLE) {
-		timer_set(&p->again, PULL_AGAIN_US); /* what comes meanwhile waits behind them */
-	} else if (rc == STERNA_OK && db_rows_count(rows) > 0) {
+	} else if (rc != STERNA_OK) {
+		pull_again(p, rc);
+	} else if (db_rows_count(rows) > 0) {
+		p->failures = 0;
 		deliver_rows(p, rows);
-	} else if (rc == STERNA_OK && p->account->offline_more) {
+	} else if (p->account->offline_more) {
 		pull_more(p); /* stored after that was read */
 	} else {
-		if (rc == STERNA_OK)
-			p->account->offline_count = 0;
+		p->account->offline_count = 0;
 		pull_end(p);
 	}
 }

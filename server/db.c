@@ -177,10 +177,31 @@ struct db_wake {
 	struct db_client *client;    /* NULL: freed meanwhile; written on the loop's thread only */
 };
 
+static void job_gather(struct db_client *c, struct db_job *j)
+{
+	if (!j->read)
+		c->seq++;
+	j->seq = c->seq;
+	db_jobs_add(&c->gathered, j);
+	loop_defer(c->loop, &c->submit);
+}
+
+static bool is_to_repeat(const struct db_client *c, const struct db_job *j)
+{
+	return j->again > 0 && j->rc != STERNA_OK && !c->closing && (j->may == NULL || j->may(j->arg));
+}
+
 static void job_deliver(struct db_client *c, struct db_job *j)
 {
 	size_t *held = j->read ? &c->read_bytes : &c->write_bytes;
 
+	if (is_to_repeat(c, j)) {
+		j->again--;
+		j->rc = STERNA_OK;
+		j->tries = 0;
+		job_gather(c, j);
+		return;
+	}
 	*held -= j->bytes;
 	if (j->fn != NULL)
 		j->fn(j->arg, j->rc, j->rc == STERNA_OK && j->read ? j->rows : NULL);
@@ -446,11 +467,7 @@ static void job_submit(struct db_client *c, struct db_job *j, db_fn *fn, void *a
 		db_job_finish(j, STERNA_EUNAVAILABLE);
 		return;
 	}
-	if (!j->read)
-		c->seq++;
-	j->seq = c->seq;
-	db_jobs_add(&c->gathered, j);
-	loop_defer(c->loop, &c->submit);
+	job_gather(c, j);
 }
 
 struct db_batch *db_batch_new(struct db_client *c)
@@ -478,6 +495,12 @@ void db_batch_commit(struct db_batch **b, db_fn *fn, void *arg)
 
 	*b = NULL;
 	job_submit(j->client, j, fn, arg);
+}
+
+void db_batch_repeat(struct db_batch *b, unsigned times, bool (*may)(const void *arg))
+{
+	b->job.again = times;
+	b->job.may = may;
 }
 
 void db_batch_drop(struct db_batch **b)

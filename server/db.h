@@ -109,6 +109,10 @@ size_t db_batch_count(const struct db_batch *b);
 /** Takes the batch. It joins the group that this turn's end sends; fn (may be NULL) after its commit.
  *  Batches of one client commit in the order submitted. */
 void db_batch_commit(struct db_batch **b, db_fn *fn, void *arg);
+/** Its statements do no harm when they run twice: where it fails, or nobody knows whether it was written, it is submitted
+ *  once more, behind what was submitted since, up to so often before fn hears of it. may (NULL: always) is asked before
+ *  each time, with fn's arg: what came since may have made it wrong. */
+void db_batch_repeat(struct db_batch *b, unsigned times, bool (*may)(const void *arg));
 void db_batch_drop(struct db_batch **b);
 
 /** One statement that reads. It sees every batch that this client submitted before (the driver waits

@@ -49,6 +49,8 @@ struct db_job {
 	uint64_t seq;                /* a write: its number, from 1; a read: of the last write before it */
 	uint64_t deadline_us;        /* a read: on db_clock_us() */
 	unsigned tries;              /* for the driver */
+	unsigned again;              /* a failure is not told yet, but the job submitted once more, so often … */
+	bool (*may)(const void *arg);   /* … where this says so; NULL: always */
 	enum sterna_result rc;
 	struct db_rows *rows;
 };

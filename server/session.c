@@ -70,7 +70,7 @@ enum sterna_result session_bind(struct account *a, struct stream *st, const char
 		jid_unref(&full);
 		return session_bind(a, st, NULL, out);
 	}
-	if (old != NULL)
+	for (; old != NULL; old = account_session(a, jid_resource(full)))
 		session_kick(old, "conflict", "replaced by a new session");
 	make_room(a);
 	struct sterna_session *s = make(a, full);

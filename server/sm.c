@@ -2,6 +2,7 @@
 #include "server/sm.h"
 #include <stdlib.h>
 #include <string.h>
+#include "server/account.h"
 #include "server/archive.h"
 #include "server/presence.h"
 #include "server/route.h"
@@ -249,6 +250,8 @@ bool sm_on_ack(struct sterna_session *s, uint32_t h)
 		return false;
 	sm_drop_acked(m, h);
 	m->asked_us = 0;
+	if (!m->resumable && m->count == 0)
+		sm_store(s); /* rows that were kept for it */
 	return true;
 }
 
@@ -331,12 +334,13 @@ bool sm_stream_gone(struct sterna_session *s, const struct stream *st)
 
 /* --- tags --- */
 
-/* The newest in the queue, if no stop has held it back or let others go before it. */
+/* The newest in the queue, if no stop has held it back or let others go before it. Also where it cannot be resumed: the tag
+ * makes that there is a row, which waits for the next session if this one ends without acknowledging it. */
 void sm_tag_out(struct sterna_session *s, const struct stanza *st, struct buf *tags)
 {
 	const struct sm *m = s->sm;
 
-	if (m->resumable && m->count > 0 && m->queue[(m->head + m->count - 1) % m->size].stanza == st)
+	if (m->count > 0 && m->queue[(m->head + m->count - 1) % m->size].stanza == st)
 		buf_addf(tags, "o%lld:%u;", (long long)m->sid, m->out);
 }
 
@@ -395,6 +399,23 @@ static bool another_has(const struct sterna_session *s, const struct sm_entry *e
 	return false;
 }
 
+/* Others of the account may take at once what waits now. */
+static void on_ended(void *arg, enum sterna_result rc, const struct db_rows *rows)
+{
+	struct account *a = arg;
+	struct sterna_session *o = a->sessions;
+
+	(void)rows;
+	if (rc != STERNA_OK)
+		log_error("sm", "not stored that a session has ended: what it did not acknowledge waits for a restart", "jid",
+			jid_bare(a->jid), "result", sterna_result_text(rc));
+	while (o != NULL && (o->gone || !o->available || o->priority < 0))
+		o = o->next;
+	if (o != NULL && !a->worker->stopping)
+		offline_deliver(o);
+	account_release(a);
+}
+
 /* What was sent and never acknowledged: messages that have a row wait for the next session; others, and
  * requests, go back to their sender (XEP-0198 §5, RFC 6121 §8). */
 void sm_end(struct sterna_session *s)
@@ -418,14 +439,11 @@ void sm_end(struct sterna_session *s)
 		}
 	}
 	sm_forget(s, b);
-	if (db_batch_count(b) > 0)
-		db_batch_commit(&b, NULL, NULL);
-	else
+	if (db_batch_count(b) == 0) {
 		db_batch_drop(&b);
-	/* Others of the account may take them at once. */
-	for (struct sterna_session *o = s->account->sessions; o != NULL; o = o->next)
-		if (o != s && !o->gone && o->available && o->priority >= 0) {
-			offline_deliver(o);
-			break;
-		}
+		return;
+	}
+	account_hold(s->account);
+	db_batch_repeat(b, SM_TRIES, NULL);
+	db_batch_commit(&b, on_ended, s->account);
 }

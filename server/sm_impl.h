@@ -5,6 +5,9 @@
 #include "server/session.h"
 #include "server/sm.h"
 
+/** How often what must be stored at a session's end or resumption is tried. */
+enum { SM_TRIES = 20 };
+
 struct sm_entry {
 	struct stanza *stanza;           /* a reference */
 	struct jid *to;                  /* in place of its own; NULL */

@@ -183,9 +183,23 @@ static void drop_hidden(struct account *a, struct db_batch *b)
 	if (!a->has_hidden)
 		return;
 	for (const struct sterna_session *s = a->sessions; s != NULL; s = s->next)
-		if (s->sm != NULL && s->sm->resumable && s->sm->position < up_to)
+		if (s->sm != NULL && s->sm->position < up_to)
 			up_to = s->sm->position;
 	archive_drop_hidden(b, a, up_to != INT64_MAX ? up_to : worker_next_id(a->worker));
+}
+
+/* Of one that cannot be resumed nothing is stored; but what was kept for it goes. */
+static void let_rows_go(struct sterna_session *s)
+{
+	struct worker *w = s->account->worker;
+
+	if (s->sm->count > 0 || !s->account->has_hidden)
+		return;
+	struct db_batch *b = db_batch_new(w->db);
+
+	s->sm->position = worker_next_id(w);
+	drop_hidden(s->account, b);
+	db_batch_commit(&b, NULL, NULL);
 }
 
 void sm_store(struct sterna_session *s)
@@ -193,8 +207,12 @@ void sm_store(struct sterna_session *s)
 	struct sm *m = s->sm;
 	struct worker *w = s->account->worker;
 
-	if (!m->resumable || m->loading)
+	if (m->loading)
 		return;
+	if (!m->resumable) {
+		let_rows_go(s);
+		return;
+	}
 	if (m->saving) {
 		m->save_again = true;
 		return;
@@ -294,12 +312,19 @@ struct renumbering {
 	struct sterna_session *session;
 };
 
+static bool still_counts(const void *arg)
+{
+	return !((const struct renumbering *)arg)->session->gone;
+}
+
 static void on_renumbered(void *arg, enum sterna_result rc, const struct db_rows *rows)
 {
 	struct renumbering *v = arg;
 
-	(void)rc;
 	(void)rows;
+	if (rc != STERNA_OK)
+		log_error("sm", "the new numbers are not stored: after another crash messages may come twice", "jid",
+			jid_full(v->session->jid), "result", sterna_result_text(rc));
 	sm_let_go(v->session);
 	session_unref(&v->session);
 	free(v);
@@ -338,6 +363,7 @@ static void renumber(struct sterna_session *s, uint32_t h)
 	v = xalloc(sizeof *v);
 	v->session = session_ref(s);
 	sm_withhold(s);
+	db_batch_repeat(b, SM_TRIES, still_counts);
 	db_batch_commit(&b, on_renumbered, v);
 }
 
@@ -502,10 +528,17 @@ static void restore(struct account *a, const struct db_rows *rows, size_t row)
 		jid_unref(&full);
 		return;
 	}
+	/* That an older one of this resource had ended may not have been stored: it ends now. */
+	struct sterna_session *old = account_session(a, jid_resource(full));
 	struct sterna_session *s = session_restore(a, full);
 	struct sm *m = sm_new(s);
 
 	jid_unref(&full);
+	if (old != NULL && old->sm != NULL) {
+		old->sm->left_us = 1;
+		old->available = old->interested = false; /* the newer one speaks for it */
+		presence_forget(old);
+	}
 	m->sid = db_int(rows, row, 0);
 	memcpy(m->token_hash, hash, 32);
 	m->position = db_int(rows, row, 3);
