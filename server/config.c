@@ -144,6 +144,7 @@ static const struct sterna_option s2s_options[] = {
 	STERNA_OPT(R, idle_time, "10m", "10s..7d", "silence after which a stream is closed"),
 	STERNA_OPT(R, stall_time, "10s", "2s..10m", "for the peer's system to confirm what was sent, else we connect anew"),
 	STERNA_OPT(R, queue_time, "5m", "10s..7d", "how long a stanza waits for its server, then it bounces"),
+	STERNA_OPT(R, resume_time, "5m", "0s..1h", "how long a stream of another server may be resumed after a cut; 0s: not at all"),
 	STERNA_OPT(R, retry_time, "1m", "1s..1h", "longest pause between attempts"),
 	STERNA_OPT(R, queue_bytes, "4MiB", "64KiB..1GiB", "that wait for one domain"),
 	STERNA_OPT(R, queue_stanzas, "5000", "10..1000000", "that wait for one domain"),

@@ -125,7 +125,7 @@ struct config_s2s {
 	bool enabled;
 	unsigned trust;                         /* enum config_trust */
 	struct sterna_pairs trust_of;           /* domain ("*.example": all below), level */
-	struct sterna_duration connect_time, try_time, idle_time, stall_time, queue_time, retry_time;
+	struct sterna_duration connect_time, try_time, idle_time, stall_time, queue_time, retry_time, resume_time;
 	struct sterna_size queue_bytes;
 	unsigned queue_stanzas, connections, verifications;
 	struct sterna_list allow, deny;         /* domains; "*.example" for all below */

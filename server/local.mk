@@ -114,6 +114,8 @@ server_libsterna_la_SOURCES = \
 	server/s2s_in.c \
 	server/s2s_out.c \
 	server/s2s_queue.c \
+	server/s2s_resume.c \
+	server/s2s_seen.c \
 	server/s2s_sm.c \
 	server/s2s_store.c \
 	server/s2s_stream.c \

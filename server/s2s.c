@@ -94,6 +94,7 @@ static void link_free(struct s2s_link *l)
 	s2s_attempt_end(&l->verifier);
 	s2s_attempt_end(&l->test);
 	s2s_checks_fail(l, STERNA_REMOTE_SERVER_TIMEOUT); /* at the server's end some may wait yet */
+	s2s_resume_drop(l);
 	s2s_queue_clear(l);
 	map_remove(&l->worker->links, l->key);
 	free(l->key);
@@ -111,7 +112,8 @@ void s2s_link_join(struct s2s_link *l, struct stream *s)
 
 void s2s_link_try(struct s2s_link *l)
 {
-	if (l->waiting.first != NULL && l->stream == NULL && l->attempt == NULL && !timer_is_set(&l->retry)
+	if ((l->waiting.first != NULL || s2s_resume_wants(l)) && !s2s_resume_waits(l) && l->stream == NULL && l->attempt == NULL
+		&& !timer_is_set(&l->retry)
 		&& !l->worker->stopping && l->worker->s2s_loading == NULL)
 		s2s_attempt_start(l, false);
 }
@@ -156,7 +158,7 @@ void s2s_loaded(struct worker *w)
 
 /* --- up and down --- */
 
-void s2s_link_up(struct s2s_link *l, struct stream *s)
+void s2s_link_took_up(struct s2s_link *l, struct stream *s)
 {
 	l->stream = s;
 	l->up_us = l->used_us = now_us(l);
@@ -167,6 +169,23 @@ void s2s_link_up(struct s2s_link *l, struct stream *s)
 	l->condition = 0;
 	timer_cancel(&l->retry);
 	s2s_attempt_end(&l->attempt); /* the peer was faster */
+}
+
+/* What the stream before it left is not resumed: it goes again. */
+static void give_up_held(struct s2s_link *l)
+{
+	if (l->held == NULL)
+		return;
+	s2s_resume_drop(l);
+	s2s_queue_lost(l, "");
+}
+
+void s2s_link_up(struct s2s_link *l, struct stream *s)
+{
+	s2s_link_took_up(l, s);
+	if (s2s_resume_ask(l, s))
+		return;
+	give_up_held(l);
 	l->out = 0;
 	if (s->s2s->offers_sm)
 		s2s_sm_enable(s);
@@ -192,7 +211,7 @@ static uint64_t after_loss(const struct s2s_link *l)
 	return us < PAUSE_KNOWN_US ? us : PAUSE_KNOWN_US;
 }
 
-void s2s_link_down(struct s2s_link *l, struct stream *s)
+void s2s_link_down(struct s2s_link *l, struct stream *s, bool cut)
 {
 	if (l->stream != s)
 		return;
@@ -200,23 +219,32 @@ void s2s_link_down(struct s2s_link *l, struct stream *s)
 	l->last_up_wall_us = loop_wall_us(l->worker->loop);
 	if (l->worker->stopping)
 		return; /* what waits is stored */
-	s2s_queue_lost(l, s->s2s->blame);
+	if (l->held != NULL || (cut && s2s_resume_keep(l, s)))
+		s2s_queue_paused(l);
+	else
+		s2s_queue_lost(l, s->s2s->blame);
 	l->short_lived = now_us(l) < l->up_us + SHORT_US ? l->short_lived + 1 : 0;
-	if (l->waiting.first != NULL)
+	if (s2s_resume_waits(l))
+		timer_set(&l->retry, l->held_until_us - now_us(l));
+	else if (l->waiting.first != NULL || s2s_resume_wants(l))
 		timer_set(&l->retry, jitter(l, after_loss(l)));
 }
 
 void s2s_link_hurry(struct s2s_link *l)
 {
 	l->pause_us = 0;
-	if (timer_is_set(&l->retry) && l->waiting.first != NULL)
+	if (timer_is_set(&l->retry) && l->waiting.first != NULL && !s2s_resume_waits(l))
 		timer_set(&l->retry, 0);
 }
 
 static void on_retry(struct timer *t, void *arg)
 {
+	struct s2s_link *l = arg;
+
 	(void)t;
-	s2s_link_try(arg);
+	if (l->held != NULL && l->stream == NULL && now_us(l) >= l->held_until_us)
+		give_up_held(l);
+	s2s_link_try(l);
 }
 
 static void say_failed(struct s2s_link *l, const struct s2s_attempt *a, const struct trail_step *cause)
@@ -276,11 +304,13 @@ static void sweep_link(struct s2s_link *l)
 {
 	const uint64_t idle = (uint64_t)config_of(l)->idle_time.us;
 
+	if (l->held != NULL && l->stream == NULL && now_us(l) >= l->held_until_us)
+		give_up_held(l);
 	s2s_queue_sweep(l);
 	s2s_checks_sweep(l);
 	if (l->stream != NULL && l->waiting.first == NULL && l->sent.first == NULL && is_idle(l, idle))
 		stream_close(l->stream);
-	if (l->stream == NULL && l->waiting.first == NULL && l->streams == 0 && l->attempt == NULL && l->verifier == NULL && l->test == NULL
+	if (l->stream == NULL && l->waiting.first == NULL && l->sent.first == NULL && l->held == NULL && l->streams == 0 && l->attempt == NULL && l->verifier == NULL && l->test == NULL
 		&& l->checks == NULL && is_idle(l, l->wanted ? FORGET_US : FORGET_STRANGER_US))
 		link_free(l);
 }
@@ -292,6 +322,7 @@ void s2s_sweep(struct worker *w)
 
 	for (size_t at = 0; (e = map_next(&w->links, &at)) != NULL;)
 		sweep_link(e->value);
+	s2s_resume_sweep(w);
 	for (struct stream *s = w->streams, *next; s != NULL; s = next) {
 		next = s->next;
 		if (s->s2s == NULL || s->state != STREAM_BOUND)
@@ -324,4 +355,6 @@ void s2s_clear(struct worker *w)
 
 	for (size_t at = 0; (e = map_next(&w->links, &at)) != NULL;)
 		link_free(e->value);
+	s2s_resume_clear(w);
+	s2s_seen_free(w);
 }

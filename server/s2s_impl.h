@@ -40,6 +40,29 @@ struct s2s_check {
 	bool sent;
 };
 
+/** What came on a stream, by XEP-0198; outlives it while commits are under way, and while it may be resumed. */
+enum { S2S_RING = 4096 };            /* stanzas whose commits may come out of order */
+struct s2s_sm {
+	unsigned refs;
+	struct worker *worker;
+	struct stream *stream;       /* NULL: gone */
+	uint32_t in, committed;      /* numbers, from 1 */
+	uint32_t wanted;             /* a request waits for this one; 0: none */
+	uint32_t base;               /* in, when the peer enabled it */
+	bool enabled;
+	bool broken;                 /* an outcome is not known: never to be resumed */
+	bool given_up;               /* the link that held it has gone on without it: the same */
+	bool ours, both;             /* we opened its stream, and may resume it; stanzas go both ways */
+	char *id;                    /* to resume it with; NULL: it cannot be */
+	uint64_t max_us, until_us;   /* after a cut; until then */
+	struct jid *remote;          /* theirs to resume: by whom, … */
+	struct host *host;           /* … with which of ours */
+	uint32_t out_base;           /* the link's numbers, while that holds it */
+	struct stream *resuming;     /* waits until all is committed; NULL: none */
+	uint64_t *hashes;            /* of messages, until they are committed (s2s_seen.c); NULL: none yet */
+	bool done[S2S_RING];
+};
+
 /** An attempt to get a stream to the domain: to carry the queue, or to verify keys. */
 struct s2s_attempt {
 	struct s2s_link *link;
@@ -70,6 +93,8 @@ struct s2s_link {
 	uint32_t asked_n;            /* what it confirms */
 	char ping_id[33];
 	struct stream *stream;       /* carries the queue; NULL: none does */
+	struct s2s_sm *held;         /* of a stream that was cut: 'sent' waits for its resumption; NULL: none */
+	uint64_t held_until_us;
 	struct s2s_attempt *attempt; /* to get one; NULL: none under way */
 	struct s2s_attempt *verifier; /* for checks */
 	struct s2s_attempt *test;    /* an administrator's */
@@ -107,6 +132,9 @@ struct s2s {
 	bool offers_sm, sm_pending, sm_out; /* XEP-0198: it could; we asked for it; what we send is acknowledged */
 	uint32_t sm_base;            /* link->out, when it began */
 	struct s2s_sm *sm;           /* of what comes; NULL: nothing has */
+	struct s2s_sm *resuming;     /* of an older stream, that this one asks for; NULL: none */
+	uint32_t resume_h;           /* what the peer has of us then */
+	bool news;                   /* a message has come that did not come before */
 	bool failed;                 /* why is in the trail */
 	char blame[64];              /* the peer's stream error, if it may be about what we sent; "": none */
 	unsigned checks;             /* keys of it that wait for a verdict */
@@ -121,8 +149,10 @@ struct s2s_link *s2s_link_find(struct worker *w, const struct host *host, const 
 void s2s_link_join(struct s2s_link *l, struct stream *s);
 /** The stream carries the link's queue from now on. */
 void s2s_link_up(struct s2s_link *l, struct stream *s);
-/** It does not any more. */
-void s2s_link_down(struct s2s_link *l, struct stream *s);
+/** It does not any more. cut: not in order; then it may be resumed. */
+void s2s_link_down(struct s2s_link *l, struct stream *s, bool cut);
+/** It carries the link's queue again, where the stream before it has ended. */
+void s2s_link_took_up(struct s2s_link *l, struct stream *s);
 /** A stream, if one is wanted and none under way. */
 void s2s_link_try(struct s2s_link *l);
 /** As much of the queue as the stream takes. */
@@ -154,6 +184,10 @@ bool s2s_queue_answer(struct worker *w, const struct stanza *st);
 /** The stream is lost: what is not confirmed waits again.
  *  @param blame  the peer's stream error, if it may be about a stanza; "": it is not */
 void s2s_queue_lost(struct s2s_link *l, const char *blame);
+/** It was cut, and may be resumed: what is not confirmed stays as it is. */
+void s2s_queue_paused(struct s2s_link *l);
+/** It is resumed, and the peer has the first n: the rest goes again, and nothing comes twice. */
+void s2s_queue_resumed(struct s2s_link *l, uint32_t n);
 void s2s_queue_sweep(struct s2s_link *l);
 
 /* --- s2s_store.c --- */
@@ -165,16 +199,51 @@ void s2s_load_cancel(struct worker *w);
 
 /* --- s2s_sm.c --- */
 
-/** One more stanza has come: its acknowledgement. */
-struct ack *s2s_sm_count_in(struct stream *s);
+/** One more stanza has come: its acknowledgement. hash: to know it again by, once it is committed; 0: none */
+struct ack *s2s_sm_count_in(struct stream *s, uint64_t hash);
+void s2s_sm_unref(struct s2s_sm *m);
+/** The stream ends: the peer has confirmed more than it was sent (§5). */
+void s2s_sm_too_high(struct stream *s, uint32_t h, uint32_t sent);
 void s2s_sm_forget(struct s2s *x);
 void s2s_sm_enable(struct stream *s);
 void s2s_sm_on_enable(struct stream *s, struct arena **a, struct sterna_elem *e);
 void s2s_sm_on_enabled(struct stream *s, struct arena **a, struct sterna_elem *e);
 void s2s_sm_on_failed(struct stream *s, struct arena **a, struct sterna_elem *e);
-void s2s_sm_on_resume(struct stream *s, struct arena **a, struct sterna_elem *e);
 void s2s_sm_on_r(struct stream *s, struct arena **a, struct sterna_elem *e);
 void s2s_sm_on_a(struct stream *s, struct arena **a, struct sterna_elem *e);
+
+/* --- s2s_resume.c --- */
+
+/** <enable resume='true'/> came: the stream gets an id to be resumed with, if there is room. */
+void s2s_resume_offer(struct stream *s);
+/** <enabled/> came: what it says of that. */
+void s2s_resume_promised(struct s2s *x, const struct sterna_elem *enabled);
+void s2s_resume_ended(struct stream *s, bool cut);
+/** The link's stream was cut. @return true: what is not confirmed waits for its resumption */
+bool s2s_resume_keep(struct s2s_link *l, struct stream *s);
+/** What the link holds for that is given up; what is not confirmed is the caller's matter. */
+void s2s_resume_drop(struct s2s_link *l);
+/** Is there a reason to connect, though nothing waits? To wait, though something does? */
+bool s2s_resume_wants(const struct s2s_link *l);
+bool s2s_resume_waits(const struct s2s_link *l);
+/** On a new stream of ours, in place of <enable/>. @return false: there is nothing to resume */
+bool s2s_resume_ask(struct s2s_link *l, struct stream *s);
+void s2s_resume_settled(struct s2s_sm *m);  /**< what m->resuming waited for */
+void s2s_resume_cancel(struct s2s *x);      /**< the stream goes */
+void s2s_resume_on_resume(struct stream *s, struct arena **a, struct sterna_elem *e);
+void s2s_resume_on_resumed(struct stream *s, struct arena **a, struct sterna_elem *e);
+/** @return false: it was not about that */
+bool s2s_resume_on_failed(struct stream *s, const struct sterna_elem *e);
+void s2s_resume_sweep(struct worker *w);
+void s2s_resume_clear(struct worker *w);
+
+/* --- s2s_seen.c --- */
+
+/** To know a message again by; 0: it cannot be. */
+uint64_t s2s_seen_hash(struct worker *w, const struct stanza *st);
+bool s2s_seen_before(const struct worker *w, uint64_t hash);
+void s2s_seen_add(struct worker *w, uint64_t hash);
+void s2s_seen_free(struct worker *w);
 
 /* --- s2s_out.c --- */
 

@@ -139,10 +139,10 @@ static void bound(struct stream *s)
 	s2s_link_join(l, s);
 	l->wanted = true;
 	l->used_us = s2s_now(s);
-	if (x->bidi && l->stream == NULL)
+	if (x->bidi && l->stream == NULL && l->held == NULL)
 		s2s_link_up(l, s);
 	else
-		s2s_link_hurry(l);
+		s2s_link_hurry(l); /* or the peer resumes what was cut; or it says that it does not, by <enable/> */
 }
 
 static void opened(struct stream *s, const struct sterna_elem *root)
@@ -330,15 +330,16 @@ static void ended(struct stream *s, bool cut)
 {
 	struct s2s *x = s->s2s;
 
-	(void)cut;
 	s2s_checks_forget(s);
 	if (x == NULL || x->remote == NULL)
 		return;
+	s2s_resume_cancel(x);
+	s2s_resume_ended(s, cut);
 	if (s->jid != NULL)
 		log_info("s2s", "a server's stream has ended", "domain", jid_full(x->remote), "why", s->closed_text, "stream_id",
 			s->id);
 	if (x->link != NULL && x->link->stream == s)
-		s2s_link_down(x->link, s);
+		s2s_link_down(x->link, s, cut);
 }
 
 static void drained(struct stream *s)
@@ -356,7 +357,7 @@ static const struct stream_rule rules[] = {
 	{ STREAM_SECURE | STREAM_BOUND, NS_DIALBACK, "result", on_result },       /* XEP-0220 §2.1.1 */
 	{ STREAM_SECURE | STREAM_BOUND, NS_DIALBACK, "verify", on_verify },       /* §2.3.1 */
 	{ STREAM_BOUND, NS_SM, "enable", s2s_sm_on_enable },                      /* XEP-0198 §3 */
-	{ STREAM_BOUND, NS_SM, "resume", s2s_sm_on_resume },
+	{ STREAM_BOUND, NS_SM, "resume", s2s_resume_on_resume },
 	{ STREAM_BOUND, NS_SM, "r", s2s_sm_on_r },
 	{ STREAM_BOUND, NS_SM, "a", s2s_sm_on_a },
 	{ ANY, NS_STREAM, "error", on_error },

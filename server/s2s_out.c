@@ -437,12 +437,13 @@ static void ended(struct stream *s, bool cut)
 	struct s2s *x = s->s2s;
 	struct s2s_attempt *a = x->attempt;
 
-	(void)cut;
 	if (a == NULL) {
+		s2s_resume_cancel(x);
+		s2s_resume_ended(s, cut);
 		if (x->link->stream == s) {
 			log_info("s2s", "disconnected", "domain", jid_full(x->remote), "host", jid_full(s->host->jid), "why",
 				s->closed_text, "stream_id", x->their_id);
-			s2s_link_down(x->link, s);
+			s2s_link_down(x->link, s, cut);
 		}
 		return;
 	}
@@ -474,6 +475,7 @@ static const struct stream_rule rules[] = {
 	{ STREAM_SECURE | STREAM_BOUND, NS_DIALBACK, "result", on_result },  /* XEP-0220 §2.4 */
 	{ STREAM_SECURE | STREAM_BOUND, NS_DIALBACK, "verify", on_verify },  /* §2.3 */
 	{ STREAM_BOUND, NS_SM, "enabled", s2s_sm_on_enabled },               /* XEP-0198 §3 */
+	{ STREAM_BOUND, NS_SM, "resumed", s2s_resume_on_resumed },           /* §5 */
 	{ STREAM_BOUND, NS_SM, "failed", s2s_sm_on_failed },
 	{ STREAM_BOUND, NS_SM, "r", s2s_sm_on_r },
 	{ STREAM_BOUND, NS_SM, "a", s2s_sm_on_a },

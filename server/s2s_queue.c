@@ -153,17 +153,22 @@ void s2s_queue_init(struct s2s_link *l)
 	timer_init(&l->ask, l->worker->loop, on_ask, l);
 }
 
-void s2s_queue_confirmed(struct s2s_link *l, uint32_t n)
+static void confirm(struct s2s_link *l, uint32_t n, int64_t *up_to)
 {
-	int64_t up_to = 0;
-
 	while (l->sent.first != NULL && (int32_t)(l->sent.first->n - n) <= 0) {
 		struct s2s_item *i = pop(&l->sent);
 
 		if (i->id != 0)
-			up_to = i->id;
+			*up_to = i->id;
 		drop(l, i);
 	}
+}
+
+void s2s_queue_confirmed(struct s2s_link *l, uint32_t n)
+{
+	int64_t up_to = 0;
+
+	confirm(l, n, &up_to);
 	if (up_to != 0)
 		s2s_store_confirmed(l, up_to);
 	if (has_sm(l))
@@ -195,7 +200,7 @@ bool s2s_queue_answer(struct worker *w, const struct stanza *st)
 
 static bool has_room(const struct s2s_link *l)
 {
-	return l->stream != NULL && l->stream->state == STREAM_BOUND && l->sent.count < (l->suspects > 0 ? 1 : WINDOW) && l->worker->s2s_loading == NULL
+	return l->stream != NULL && l->stream->state == STREAM_BOUND && l->stream->s2s->resuming == NULL && l->sent.count < (l->suspects > 0 ? 1 : WINDOW) && l->worker->s2s_loading == NULL
 		&& buf_len(&l->stream->transport->out) <= l->worker->server->config->limits.output_high.bytes;
 }
 
@@ -321,8 +326,49 @@ void s2s_queue_lost(struct s2s_link *l, const char *blame)
 	l->waiting = again;
 }
 
+void s2s_queue_paused(struct s2s_link *l)
+{
+	l->asked_us = 0;
+	l->unasked = 0;
+	timer_cancel(&l->ask);
+}
+
+void s2s_queue_resumed(struct s2s_link *l, uint32_t n)
+{
+	int64_t up_to = 0;
+
+	confirm(l, n, &up_to);
+	if (up_to != 0)
+		s2s_store_confirmed(l, up_to);
+	/* Some that had no time any more are gone: the rest is counted anew, from what the peer has. */
+	l->out = n;
+	for (struct s2s_item *i = l->sent.first; i != NULL; i = i->next) {
+		i->n = ++l->out;
+		l->unasked++;
+		stream_send(l->stream, i->stanza, NULL);
+	}
+	s2s_link_flush(l);
+}
+
+/* Who asked does not wait for a resumption. */
+static void sweep_paused(struct s2s_link *l)
+{
+	struct s2s_item *before = NULL;
+
+	for (struct s2s_item **at = &l->sent.first; *at != NULL;)
+		if (((*at)->stanza->type == IQ_GET || (*at)->stanza->type == IQ_SET) && (*at)->until_us <= now_us(l)) {
+			give_back(l, take(&l->sent, at, before), STERNA_REMOTE_SERVER_TIMEOUT,
+				"the connection was lost before an answer came");
+		} else {
+			before = *at;
+			at = &(*at)->next;
+		}
+}
+
 void s2s_queue_sweep(struct s2s_link *l)
 {
+	if (l->held != NULL)
+		sweep_paused(l);
 	s2s_queue_bounce(l, false, l->condition != 0 ? l->condition : STERNA_REMOTE_SERVER_TIMEOUT,
 		*l->why != '\0' ? l->why : "the server could not be reached in time");
 	if (has_sm(l) && l->asked_us != 0 && now_us(l) > l->asked_us + SILENT_US) {

@@ -1,5 +1,5 @@
 /* s2s_sm.c - XEP-0198 between servers: what came is acknowledged when it is committed, what was sent is kept until the
- * peer acknowledges it. No resumption: what is not acknowledged when a stream is lost is sent again on the next one. */
+ * peer acknowledges it. */
 #include "server/s2s_impl.h"
 #include <stdlib.h>
 #include <string.h>
@@ -7,23 +7,14 @@
 #include "server/c2s.h"
 #include "server/sm.h"
 
-enum { RING = 4096 };            /* stanzas whose commits may come out of order */
-
-/* What came on a stream; outlives it while commits are under way. */
-struct s2s_sm {
-	unsigned refs;
-	struct stream *stream;       /* NULL: gone */
-	uint32_t in, committed;      /* numbers, from 1 */
-	uint32_t wanted;             /* a request waits for this one; 0: none */
-	uint32_t base;               /* in, when the peer enabled it */
-	bool enabled;
-	bool done[RING];
-};
-
-static void unref(struct s2s_sm *m)
+void s2s_sm_unref(struct s2s_sm *m)
 {
-	if (--m->refs == 0)
-		free(m);
+	if (--m->refs > 0)
+		return;
+	jid_unref(&m->remote);
+	free(m->hashes);
+	free(m->id);
+	free(m);
 }
 
 void s2s_sm_forget(struct s2s *x)
@@ -31,7 +22,7 @@ void s2s_sm_forget(struct s2s *x)
 	if (x->sm == NULL)
 		return;
 	x->sm->stream = NULL;
-	unref(x->sm);
+	s2s_sm_unref(x->sm);
 	x->sm = NULL;
 }
 
@@ -44,76 +35,100 @@ static void answer(struct s2s_sm *m)
 	stream_write(m->stream, text, strlen(text));
 }
 
+/* All up to where there is no gap. */
+static void advance(struct s2s_sm *m)
+{
+	while (m->committed != m->in && m->done[(m->committed + 1) % S2S_RING]) {
+		const uint32_t at = ++m->committed % S2S_RING;
+
+		m->done[at] = false;
+		if (m->hashes != NULL && m->hashes[at] != 0)
+			s2s_seen_add(m->worker, m->hashes[at]);
+	}
+}
+
 static void on_committed(void *arg, uint32_t h, bool ok)
 {
 	struct s2s_sm *m = arg;
 
-	m->done[h % RING] = true;
-	if (ok)
-		while (m->committed != m->in && m->done[(m->committed + 1) % RING])
-			m->done[++m->committed % RING] = false;
+	if (ok) {
+		m->done[h % S2S_RING] = true;
+		advance(m);
+	}
+	m->broken |= !ok;
+	if (m->resuming != NULL && (m->broken || m->committed == m->in))
+		s2s_resume_settled(m);
 	if (m->stream == NULL || m->stream->state == STREAM_CLOSED) {
-		unref(m);
+		s2s_sm_unref(m);
 		return;
 	}
 	if (!ok)
 		stream_error(m->stream, "internal-server-error", "what was sent could not be stored");
 	else if (m->wanted != 0 && (int32_t)(m->committed - m->wanted) >= 0)
 		answer(m);
-	if (m->in - m->committed < RING / 4)
+	if (m->in - m->committed < S2S_RING / 4)
 		stream_release(m->stream, HOLD_COMMIT);
-	unref(m);
+	s2s_sm_unref(m);
 }
 
-struct ack *s2s_sm_count_in(struct stream *s)
+static struct s2s_sm *sm_of(struct stream *s)
 {
 	struct s2s *x = s->s2s;
 
 	if (x->sm == NULL) {
 		x->sm = xalloc(sizeof *x->sm);
 		x->sm->refs = 1;
+		x->sm->worker = s->worker;
 		x->sm->stream = s;
 	}
-	x->sm->refs++;
-	if (++x->sm->in - x->sm->committed >= RING / 2)
+	return x->sm;
+}
+
+struct ack *s2s_sm_count_in(struct stream *s, uint64_t hash)
+{
+	struct s2s_sm *m = sm_of(s);
+
+	m->refs++;
+	if (++m->in - m->committed >= S2S_RING / 2)
 		stream_hold(s, HOLD_COMMIT);
-	return ack_new_for(s->worker, on_committed, x->sm, x->sm->in);
+	if (hash != 0 && m->hashes == NULL)
+		m->hashes = xalloc(S2S_RING * sizeof *m->hashes);
+	if (m->hashes != NULL)
+		m->hashes[m->in % S2S_RING] = hash;
+	return ack_new_for(s->worker, on_committed, m, m->in);
 }
 
 /* §3: once, and only on a stream that is authenticated. */
 void s2s_sm_on_enable(struct stream *s, struct arena **a, struct sterna_elem *e)
 {
-	static const char yes[] = "<enabled xmlns='" NS_SM "'/>",
-		no[] = "<failed xmlns='" NS_SM "'><unexpected-request xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></failed>";
+	static const char no[] = "<failed xmlns='" NS_SM "'><unexpected-request xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></failed>";
+	const char *resume = elem_attr(e, "resume");
 	struct s2s *x = s->s2s;
+	struct s2s_sm *m = sm_of(s);
+	struct buf out = BUF_INIT;
 
 	(void)a;
-	(void)e;
-	if (x->sm == NULL) {
-		x->sm = xalloc(sizeof *x->sm);
-		x->sm->refs = 1;
-		x->sm->stream = s;
-	}
-	if (x->sm->enabled) {
+	if (m->enabled || x->resuming != NULL) {
 		stream_write(s, no, sizeof no - 1);
 		return;
 	}
-	x->sm->enabled = true;
-	x->sm->base = x->sm->in;
-	stream_write(s, yes, sizeof yes - 1);
+	m->enabled = true;
+	m->base = m->in;
+	if (resume != NULL && (strcmp(resume, "true") == 0 || strcmp(resume, "1") == 0))
+		s2s_resume_offer(s);
+	buf_lit(&out, "<enabled xmlns='" NS_SM "'");
+	if (m->id != NULL)
+		buf_addf(&out, " id='%s' resume='true' max='%u'", m->id, (unsigned)(m->max_us / 1000000));
+	buf_lit(&out, "/>");
+	stream_write(s, buf_data(&out), buf_len(&out));
+	buf_release(&out);
+	/* It does not go on with an older one: the queue that waited for that may go. */
+	if (x->bidi && x->link != NULL && x->link->stream == NULL && !s2s_resume_wants(x->link))
+		s2s_link_up(x->link, s);
 	if (x->link != NULL && x->link->stream == s) {
 		x->sm_out = true;
 		x->sm_base = x->link->out;
 	}
-}
-
-void s2s_sm_on_resume(struct stream *s, struct arena **a, struct sterna_elem *e)
-{
-	static const char no[] = "<failed xmlns='" NS_SM "'><item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></failed>";
-
-	(void)a;
-	(void)e;
-	stream_write(s, no, sizeof no - 1);
 }
 
 void s2s_sm_on_r(struct stream *s, struct arena **a, struct sterna_elem *e)
@@ -129,6 +144,13 @@ void s2s_sm_on_r(struct stream *s, struct arena **a, struct sterna_elem *e)
 		answer(m);
 }
 
+void s2s_sm_too_high(struct stream *s, uint32_t h, uint32_t sent)
+{
+	buf_addf(&s->transport->out, "<stream:error><undefined-condition xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>"
+		"<handled-count-too-high xmlns='" NS_SM "' h='%u' send-count='%u'/></stream:error>", h, sent);
+	stream_close(s);
+}
+
 void s2s_sm_on_a(struct stream *s, struct arena **a, struct sterna_elem *e)
 {
 	struct s2s *x = s->s2s;
@@ -139,9 +161,7 @@ void s2s_sm_on_a(struct stream *s, struct arena **a, struct sterna_elem *e)
 	if (!x->sm_out || l == NULL || l->stream != s)
 		return;
 	if (!c2s_number(elem_attr(e, "h"), &h) || h > l->out - x->sm_base) {
-		buf_addf(&s->transport->out, "<stream:error><undefined-condition xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>"
-			"<handled-count-too-high xmlns='" NS_SM "' h='%u' send-count='%u'/></stream:error>", h, l->out - x->sm_base);
-		stream_close(s);
+		s2s_sm_too_high(s, h, l->out - x->sm_base);
 		return;
 	}
 	s2s_queue_confirmed(l, x->sm_base + h);
@@ -151,11 +171,12 @@ void s2s_sm_on_a(struct stream *s, struct arena **a, struct sterna_elem *e)
 
 void s2s_sm_enable(struct stream *s)
 {
-	static const char enable[] = "<enable xmlns='" NS_SM "'/>";
+	static const char enable[] = "<enable xmlns='" NS_SM "'/>", resumable[] = "<enable xmlns='" NS_SM "' resume='true'/>";
+	const bool resume = s->worker->server->config->s2s.resume_time.us > 0;
 
 	s->s2s->sm_pending = true;
 	s->s2s->sm_base = s->s2s->link->out;
-	stream_write(s, enable, sizeof enable - 1);
+	stream_write(s, resume ? resumable : enable, (resume ? sizeof resumable : sizeof enable) - 1);
 }
 
 void s2s_sm_on_enabled(struct stream *s, struct arena **a, struct sterna_elem *e)
@@ -163,25 +184,21 @@ void s2s_sm_on_enabled(struct stream *s, struct arena **a, struct sterna_elem *e
 	struct s2s *x = s->s2s;
 
 	(void)a;
-	(void)e;
-	if (!x->sm_pending)
+	if (!x->sm_pending || x->resuming != NULL)
 		return;
 	x->sm_pending = false;
 	x->sm_out = true;
-	if (x->sm == NULL) {
-		x->sm = xalloc(sizeof *x->sm);
-		x->sm->refs = 1;
-		x->sm->stream = s;
-	}
-	x->sm->enabled = true; /* it counts both ways, from here on */
+	sm_of(s)->enabled = true; /* it counts both ways, from here on */
 	x->sm->base = x->sm->in;
+	s2s_resume_promised(x, e);
 	s2s_queue_ask(x->link);
 }
 
 void s2s_sm_on_failed(struct stream *s, struct arena **a, struct sterna_elem *e)
 {
 	(void)a;
-	(void)e;
+	if (s2s_resume_on_failed(s, e))
+		return;
 	s->s2s->sm_pending = false;
 	s2s_queue_ask(s->s2s->link);
 }

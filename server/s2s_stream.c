@@ -42,6 +42,7 @@ void s2s_forget(struct stream *s)
 		if (x->link->stream == s)
 			x->link->stream = NULL;
 	}
+	s2s_resume_cancel(x);
 	s2s_sm_forget(x);
 	jid_unref(&x->remote);
 	free(x->their_id);
@@ -162,6 +163,15 @@ static const char *check_pair(const struct stream *s, const struct stanza *st, c
 	return s2s_may_write(x, h) ? NULL : "not-authorized";
 }
 
+/* The first messages of a stream may be repetitions of what came on the one before it. */
+static bool came_before(struct s2s *x, const struct worker *w, uint64_t hash)
+{
+	if (hash == 0 || x->news)
+		return false;
+	x->news = !s2s_seen_before(w, hash);
+	return !x->news;
+}
+
 void s2s_stanza(struct stream *s, struct arena **a, struct sterna_elem *e)
 {
 	struct worker *w = s->worker;
@@ -183,9 +193,13 @@ void s2s_stanza(struct stream *s, struct arena **a, struct sterna_elem *e)
 	stream_charge(s, &s->stanzas, &w->server->config->limits.stanzas_s2s, 1);
 	metric_add(w->server->metric_set, w->index, METRIC_S2S_STANZAS, S2S_IN, 1);
 	st->trace = worker_trace(w);
-	struct ack *ack = s2s_sm_count_in(s);
+	const uint64_t hash = s2s_seen_hash(w, st);
+	const bool again = came_before(s->s2s, w, hash);
+	struct ack *ack = s2s_sm_count_in(s, again ? 0 : hash);
 
-	if (!route_shape_ok(st))
+	if (again)
+		log_debug("s2s", "came before", "stanza_id", LOG_UINT(st->trace), "domain", jid_full(s->s2s->remote));
+	else if (!route_shape_ok(st))
 		route_error(w, st, STERNA_BAD_REQUEST, NULL);
 	else if (!s2s_queue_answer(w, st))
 		route_hop(w, &st, ack);

@@ -27,6 +27,7 @@ struct http_conn;
 struct net;
 struct registry;
 struct s2s_loading;
+struct s2s_seen;
 struct s2s_ways;
 struct stanza;
 struct stream;
@@ -87,6 +88,8 @@ struct worker {
 	struct map lanes;                        /* addresses of services with something under way (lane.h) */
 	size_t stop_lanes;                       /* those of them that a stop waits in */
 	struct map links;                        /* "ours theirs" to struct s2s_link (s2s_impl.h) */
+	struct map resumable;                    /* id to struct s2s_sm, of streams of other servers (s2s_resume.c) */
+	struct s2s_seen *seen;                   /* what those have sent of late; NULL: nothing yet */
 	struct s2s_loading *s2s_loading;         /* queues of an earlier process are being read */
 	struct dns *dns;                         /* made when first asked */
 	struct stream *streams;                  /* doubly linked, all of this worker */

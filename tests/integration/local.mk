@@ -5,6 +5,7 @@ EXTRA_DIST += \
 	tests/integration/match.py \
 	tests/integration/nameserver.py \
 	tests/integration/partners.py \
+	tests/integration/relay.py \
 	tests/integration/requirements.txt \
 	tests/integration/run.py \
 	tests/integration/s2s.py \
