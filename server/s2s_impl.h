@@ -107,6 +107,7 @@ struct s2s_link {
 	uint64_t up_us;              /* since when stream is there */
 	int64_t last_up_wall_us;     /* when it was there last; 0: never */
 	bool was_up;                 /* since we started: then we try often */
+	bool met;                    /* this process has had a message that no earlier one had */
 	bool wanted;                 /* something of ours was to be sent, or is authenticated; not only keys to verify */
 	unsigned failures;           /* in a row */
 	unsigned short_lived;        /* streams in a row that were lost soon */
@@ -135,6 +136,7 @@ struct s2s {
 	struct s2s_sm *resuming;     /* of an older stream, that this one asks for; NULL: none */
 	uint32_t resume_h;           /* what the peer has of us then */
 	bool news;                   /* a message has come that did not come before */
+	struct s2s_lookup *lookup;   /* whether the last one did is not known yet (s2s_seen.c); NULL */
 	bool failed;                 /* why is in the trail */
 	char blame[64];              /* the peer's stream error, if it may be about what we sent; "": none */
 	unsigned checks;             /* keys of it that wait for a verdict */
@@ -241,7 +243,10 @@ void s2s_resume_clear(struct worker *w);
 
 /** To know a message again by; 0: it cannot be. */
 uint64_t s2s_seen_hash(struct worker *w, const struct stanza *st);
-bool s2s_seen_before(const struct worker *w, uint64_t hash);
+/** Is it a repetition of what came before, or has that to be looked for? Then it is taken care of: st and ack may be taken.
+ *  On a stream of another server's, before a message that is new has come on it. */
+bool s2s_seen_takes(struct stream *s, struct stanza **st, uint64_t hash, struct ack **ack);
+void s2s_seen_forget(struct s2s *x);        /**< the stream goes */
 void s2s_seen_add(struct worker *w, uint64_t hash);
 void s2s_seen_free(struct worker *w);
 

@@ -43,6 +43,7 @@ void s2s_forget(struct stream *s)
 			x->link->stream = NULL;
 	}
 	s2s_resume_cancel(x);
+	s2s_seen_forget(x);
 	s2s_sm_forget(x);
 	jid_unref(&x->remote);
 	free(x->their_id);
@@ -163,15 +164,6 @@ static const char *check_pair(const struct stream *s, const struct stanza *st, c
 	return s2s_may_write(x, h) ? NULL : "not-authorized";
 }
 
-/* The first messages of a stream may be repetitions of what came on the one before it. */
-static bool came_before(struct s2s *x, const struct worker *w, uint64_t hash)
-{
-	if (hash == 0 || x->news)
-		return false;
-	x->news = !s2s_seen_before(w, hash);
-	return !x->news;
-}
-
 void s2s_stanza(struct stream *s, struct arena **a, struct sterna_elem *e)
 {
 	struct worker *w = s->worker;
@@ -194,13 +186,12 @@ void s2s_stanza(struct stream *s, struct arena **a, struct sterna_elem *e)
 	metric_add(w->server->metric_set, w->index, METRIC_S2S_STANZAS, S2S_IN, 1);
 	st->trace = worker_trace(w);
 	const uint64_t hash = s2s_seen_hash(w, st);
-	const bool again = came_before(s->s2s, w, hash);
-	struct ack *ack = s2s_sm_count_in(s, again ? 0 : hash);
+	struct ack *ack = s2s_sm_count_in(s, hash);
 
-	if (again)
-		log_debug("s2s", "came before", "stanza_id", LOG_UINT(st->trace), "domain", jid_full(s->s2s->remote));
-	else if (!route_shape_ok(st))
+	if (!route_shape_ok(st))
 		route_error(w, st, STERNA_BAD_REQUEST, NULL);
+	else if (s2s_seen_takes(s, &st, hash, &ack))
+		; /* it came before, or is looked for */
 	else if (!s2s_queue_answer(w, st))
 		route_hop(w, &st, ack);
 	ack_done(&ack, true);

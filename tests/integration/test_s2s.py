@@ -719,7 +719,7 @@ def test_ctl_explain(t):
 @accounts()
 def test_partner_is_killed(t):
     """kill -9 of the partner under load: nothing that was acknowledged to the sender is lost, order is kept, traffic flows
-    within 5 s of its return; what came twice came because its confirmation was lost, and is little"""
+    within 5 s of its return; only what was delivered in the moment of the kill, and not committed, may come twice"""
     with domains(t, 'a.example', 'b.example') as (a, b):
         juliet, romeo = with_sm(a), b.login('romeo')
         said, heard, stamps = 0, [], []
@@ -744,12 +744,11 @@ def test_partner_is_killed(t):
             got = romeo.wait_for(is_message, timeout=20, dropped=[])
             stamps.append(time.monotonic() - began)
             heard.append(body(got))
-        check(set(heard) == {'n%d' % n for n in range(300)}, 'lost: %s' % sorted({'n%d' % n for n in range(300)} - set(heard)))
         first = list(dict.fromkeys(heard))
-        check(first == ['n%d' % n for n in range(300)], 'not in order')
+        check(first == ['n%d' % n for n in range(300)], 'lost, or not in order: %s' % first)
+        check(len(heard) - len(first) <= 5, 'twice: %s' % sorted({h for h in heard if heard.count(h) > 1}))
         check(stamps[0] < 5, 'the first came after %.1f s' % stamps[0])
-        check(len(heard) - len(first) < 100, '%d came twice' % (len(heard) - len(first)))
-        t.transcript.append('%d twice, first after %.2f s' % (len(heard) - len(first), stamps[0]))
+        t.transcript.append('first after %.2f s' % stamps[0])
 
 
 @accounts()

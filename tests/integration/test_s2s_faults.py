@@ -242,6 +242,31 @@ def test_what_comes_again(t):
         hears(juliet, 'four')
 
 
+@accounts()
+def test_what_came_before_a_crash(t):
+    """What a peer sends once more after our kill -9 is known from the archive: all of it that was stored, and only that"""
+    with domains(t, 'a.example') as a:
+        juliet = a.login('juliet')
+        peer = peer_of(t, a)
+        enables(peer)
+        sends(peer, juliet, 'one', 'two', 'three')
+        peer.send("<r xmlns='%s'/>" % SM)
+        check(peer.expect('{%s}a' % SM).get('h') == '3', 'stored')
+        for text in ('one', 'two', 'three'):
+            hears(juliet, text)
+        resource = juliet.jid.partition('/')[2]
+        a.kill()
+        a.start()
+        juliet = a.login('juliet', resource=resource)
+        peer = peer_of(t, a)
+        enables(peer)
+        sends(peer, juliet, 'two', 'three', 'four', 'two')
+        peer.send("<r xmlns='%s'/>" % SM)
+        check(peer.expect('{%s}a' % SM).get('h') == '4', 'not all is confirmed')
+        for text in ('four', 'two'):
+            hears(juliet, text)
+
+
 # --- a relay between two of ours --------------------------------------------------------------------
 
 class Talk:
