@@ -379,12 +379,11 @@ static void improper(struct stream *s, struct arena **a, struct sterna_elem *e)
 	stanza_unref(&st);
 }
 
-/* RFC 6120 §8.1.2.1: a 'from' that is not the sender's own is an error of the stream. */
+/* RFC 6120 §8.1.2.1: a 'from' that is not the sender's own is an error of the stream. Another resource of its own is not:
+ * what leaves has the right one in any case, and Converse writes that of its page when it has resumed an older session. */
 static bool from_is_own(const struct stream *s, const struct stanza *st)
 {
-	if (st->from == NULL || jid_equal(st->from, s->session->jid))
-		return true;
-	return jid_resource(st->from) == NULL && jid_bare_equal(st->from, s->session->jid);
+	return st->from == NULL || jid_bare_equal(st->from, s->session->jid);
 }
 
 static void element_done(struct sterna_call *c, enum sterna_verdict v)
