@@ -1,6 +1,7 @@
 # Integration tests: run by ./check against the built daemon.
 EXTRA_DIST += \
 	tests/integration/README.md \
+	tests/integration/clients \
 	tests/integration/federation.py \
 	tests/integration/match.py \
 	tests/integration/nameserver.py \
@@ -54,6 +55,7 @@ EXTRA_DIST += \
 	tests/integration/test_start.py \
 	tests/integration/test_storage.py \
 	tests/integration/test_streams.py \
+	tests/integration/test_web.py \
 	tests/integration/test_websocket.py \
 	tests/integration/test_xep0114.py \
 	tests/integration/test_xep0156.py \

@@ -2,6 +2,7 @@
 """Integration tests: conversation scripts and Python functions against the real daemon.
 
     run.py [-k PATTERN] [-j N] [--db sqlite|postgresql] [--list] [--quick]
+    run.py --clients                                          clients of others, instead: clients/README.md
     run.py --external HOST:PORT[:TLSPORT] --adduser COMMAND   against another server (COMMAND gets user, password)
 
 One line per test; the last line is `N passed, N failed`; exit status 1 if one failed. Transcripts of failures and
@@ -132,9 +133,11 @@ def python_test(group, name, function):
                 getattr(function, 'private', False), getattr(function, 'options', {}), call)
 
 
-def collect(pattern, quick):
-    tests = [script_test(path) for path in sorted((HERE / 'scripts').glob('*.xmpp'))]
-    for path in sorted(HERE.glob('test_*.py')):
+def collect(pattern, quick, clients=False):
+    tests = [] if clients else [script_test(path) for path in sorted((HERE / 'scripts').glob('*.xmpp'))]
+    if clients:
+        sys.path.insert(0, str(HERE / 'clients'))
+    for path in sorted((HERE / 'clients' if clients else HERE).glob('test_*.py')):
         tests += list(python_tests(path))
     if quick:
         tests = [t for t in tests if not t.private and any(fnmatch.fnmatch(t.name, q) for q in QUICK)]
@@ -244,13 +247,14 @@ def main():
     parser.add_argument('--db', choices=('sqlite', 'postgresql'), default='sqlite')
     parser.add_argument('--quick', action='store_true', help='a handful')
     parser.add_argument('--transport', choices=('tcp', 'websocket', 'bosh'), default='tcp', help='of the scripts\' clients')
+    parser.add_argument('--clients', action='store_true', help='clients of others, which are installed')
     parser.add_argument('--list', action='store_true')
     parser.add_argument('--external', metavar='HOST:PORT[:TLSPORT]', help='test another server')
     parser.add_argument('--adduser', metavar='COMMAND', help='with --external: called with user and password')
     parser.add_argument('--host', default='localhost', help='with --external: the virtual host')
     parser.add_argument('--cafile', help='with --external: the certificate to trust')
     options = parser.parse_args()
-    tests = collect(options.k, options.quick)
+    tests = collect(options.k, options.quick, options.clients)
     if options.list:
         for test in tests:
             print('%-44s %s' % (test.name, test.title))
