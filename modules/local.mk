@@ -48,3 +48,14 @@ modules_web_la_SOURCES = \
 modules_web_la_CFLAGS = $(MODULE_CFLAGS) $(QRENCODE_CFLAGS)
 modules_web_la_LDFLAGS = $(MODULE_LDFLAGS)
 modules_web_la_LIBADD = $(QRENCODE_LIBS)
+
+module_LTLIBRARIES += modules/threat.la
+modules_threat_la_SOURCES = \
+	modules/threat.c \
+	modules/threat.h \
+	modules/threat_count.c \
+	modules/threat_geo.c \
+	modules/threat_rule.c
+modules_threat_la_CFLAGS = $(MODULE_CFLAGS) $(MAXMINDDB_CFLAGS)
+modules_threat_la_LDFLAGS = $(MODULE_LDFLAGS)
+modules_threat_la_LIBADD = $(MAXMINDDB_LIBS) $(JANSSON_LIBS) -lm

@@ -6,6 +6,7 @@
 #include "server/account.h"
 #include "server/audit.h"
 #include "server/base64.h"
+#include "server/isolation.h"
 #include "server/net.h"
 
 const struct db_stmt credential_select = {
@@ -203,14 +204,15 @@ static void account_ready(struct sterna_call *c)
 	ticket_unref(t);
 	if (s != NULL && s->auth != NULL) {
 		struct auth *a = s->auth;
+		const bool isolated = isolation_has_account(s->worker->server, jid_full(acc->jid));
 
 		if (acc->state == ACCOUNT_FAILED) {
 			fail(s, "temporary-auth-failure", "the account could not be loaded");
 		} else if (!net_authenticated(s)) {
 			fail(s, "temporary-auth-failure", "too many sessions from this address");
-		} else if (acc->state != ACCOUNT_READY || acc->disabled) {
+		} else if (acc->state != ACCOUNT_READY || acc->disabled || isolated) {
 			/* Proven, so that this tells a stranger nothing. */
-			fail(s, acc->disabled ? "account-disabled" : "not-authorized", "no such account, or disabled");
+			fail(s, acc->disabled || isolated ? "account-disabled" : "not-authorized", isolated ? "the account is suspended" : "no such account, or disabled");
 		} else {
 			timer_cancel(&s->deadline);
 			timer_set(&s->deadline, (uint64_t)s->worker->server->config->limits.bind_time.us);

@@ -148,7 +148,7 @@ static json_t *explain_part(struct worker *w, struct request_part *p)
 		if (s->s2s != NULL && !s->s2s->out && s->s2s->remote != NULL && strcmp(jid_full(s->s2s->remote), domain) == 0)
 			json_array_append_new(streams, stream_json(s));
 	return json_pack("{s:s, s:s, s:b, s:o, s:o}", "domain", domain, "trust",
-		trust_name(config_trust_of(w->server->config, domain)), "route", config_route(w->server->config, domain) != NULL,
+		trust_name(s2s_trust_of(w->server, domain)), "route", config_route(w->server->config, domain) != NULL,
 		"links", links, "incoming", streams);
 }
 
@@ -212,7 +212,7 @@ static json_t *test_part(struct worker *w, struct request_part *p)
 			h = w->server->host_list[i];
 	if (h == NULL)
 		return json_pack("{s:s}", "error", "that is no domain of ours");
-	if (config_trust_of(w->server->config, jid_full(r->data)) == CONFIG_TRUST_NONE)
+	if (s2s_trust_of(w->server, jid_full(r->data)) == CONFIG_TRUST_NONE)
 		return json_pack("{s:s}", "error", "the configuration does not let us talk to that domain");
 	struct s2s_link *l = s2s_link(w, h, r->data);
 

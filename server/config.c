@@ -91,6 +91,8 @@ static const struct sterna_option limit_options[] = {
 		"logins of one worker that ask the database; the others wait in the order of their coming"),
 	STERNA_OPT(M, registrations_per_address, "10/h", NULL, "accounts made from one address (XEP-0077)"),
 	STERNA_OPT(M, login_failures_per_account, "60/m", NULL, "failed logins to one account; above that they are refused"),
+	STERNA_OPT(M, isolations, "10000", "1..1000000", "addresses, accounts and servers that are kept out or throttled by command"),
+	STERNA_OPT(M, throttled_logins, "2/m", NULL, "logins of an address or account that is throttled by command"),
 	STERNA_OPT(M, auth_tries, "5", "1..100", "failed tries on one stream"),
 	STERNA_OPT(M, memory, "0", "0..16TiB", "of the process; above 85 % new connections are refused; 0: the control group's limit"),
 	STERNA_OPT(M, output_high, "1MiB", "64KiB..64MiB", "unsent output above which a connection is not read"),

@@ -88,6 +88,8 @@ struct config_limits {
 	unsigned connections, connections_per_address, authenticated_per_address;
 	struct sterna_rate connects_per_address, logins_per_address, login_failures_per_account;
 	struct sterna_rate registrations_per_address;
+	struct sterna_rate throttled_logins;
+	unsigned isolations;
 	unsigned auth_tries;
 	/* output */
 	struct sterna_size output_high, output_max, memory;

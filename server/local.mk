@@ -20,6 +20,7 @@ server_libsterna_la_SOURCES = \
 	server/command_api.c \
 	server/command_core.c \
 	server/command_invite.c \
+	server/command_isolation.c \
 	server/command_list.c \
 	server/command_s2s.c \
 	server/command_service.c \
@@ -60,6 +61,7 @@ server_libsterna_la_SOURCES = \
 	server/http_head.c server/http_head.h \
 	server/idna.c \
 	server/ids.c server/ids.h \
+	server/isolation.c server/isolation.h \
 	server/invite.c server/invite.h \
 	server/invite_iq.c server/invite_iq.h \
 	server/jid.c server/jid.h \

@@ -489,6 +489,9 @@ enum sterna_result sterna_storage_read(struct sterna_storage *s, const struct db
 enum sterna_result sterna_storage_write(struct sterna_storage *s, const struct db_stmt *stmt, const struct db_value *values)
 	STERNA_CHECKED;
 void sterna_storage_close(struct sterna_storage **s);
+/** A command, run by the server itself on behalf of this module, as at sternactl: {"isolate", "192.0.2.1", "15m", "why", NULL},
+ *  at most eight words. Its outcome is in the log and the audit (door "module"). Any thread. @return false: it will not be run */
+bool sterna_order(struct sterna_mod *m, const char *const *words);
 /** Interfaces of large modules: a versioned struct of functions. */
 void sterna_provide(struct sterna_mod *m, const char *name, unsigned version, const void *functions);
 const void *sterna_use(struct sterna_mod *m, const char *name, unsigned version);

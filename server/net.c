@@ -11,6 +11,7 @@
 #include "server/conn.h"
 #include "server/dial.h"
 #include "server/http_conn.h"
+#include "server/isolation.h"
 #include "server/listener.h"
 #include "server/ratelimit.h"
 #include "server/s2s.h"
@@ -124,6 +125,8 @@ static bool may_hold(struct net *n, const struct ip *peer, uint64_t now)
 	const struct config_limits *l = &n->server->config->limits;
 	const struct ip key = ratelimit_address(peer);
 
+	if (isolation_has_address(n->server, peer))
+		return false;
 	if (atomic_load(&n->server->streams) >= l->connections || atomic_load(&n->server->draining)
 		|| atomic_load(&n->server->memory_short))
 		return false;
@@ -140,6 +143,10 @@ uint64_t net_login_wait_us(struct stream *s)
 	const struct ip key = s->has_ip ? ratelimit_address(&s->ip) : (struct ip){ 0 };
 	uint64_t wait = 0;
 
+	if (s->has_ip)
+		wait = isolation_address_wait_us(s->worker->server, &s->ip, loop_now_us(s->worker->loop));
+	if (wait > 0)
+		return wait > LOGIN_WAIT_MIN_US ? wait : LOGIN_WAIT_MIN_US;
 	if (n == NULL || !s->has_ip || ratelimit_table_take(n->addresses, &key, sizeof key, AFTER_AUTH,
 		&n->server->config->limits.logins_per_address, loop_now_us(s->worker->loop), 1, &wait) == STERNA_OK)
 		return 0;
@@ -159,7 +166,14 @@ bool net_may_try(struct stream *s, const char *local)
 {
 	struct net *n = s->worker->server->net;
 	char key[RATELIMIT_KEY_MAX];
+	struct jid *j = NULL;
+	bool slow = false;
 
+	if (isolation_is_used(s->worker->server) && jid_make(local, jid_full(s->host->jid), NULL, &j) == STERNA_OK)
+		slow = isolation_account_wait_us(s->worker->server, jid_full(j), loop_now_us(s->worker->loop)) > 0;
+	jid_unref(&j);
+	if (slow)
+		return false;
 	return n == NULL || ratelimit_table_has(n->addresses, key, account_key(s, local, key), BEFORE_AUTH,
 		&n->server->config->limits.login_failures_per_account, loop_now_us(s->worker->loop), 1) == STERNA_OK;
 }

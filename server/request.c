@@ -458,6 +458,69 @@ void admin_account_gone(struct server *s, const char *jid)
 	free(g);
 }
 
+/* --- orders of modules --- */
+
+enum { ORDER_WORDS = 8 };
+
+struct order {
+	struct mail mail;
+	struct admin *admin;
+	char *who, *word[ORDER_WORDS];
+	int count;
+};
+
+static void on_ordered(void *arg, const struct sterna_outcome *o)
+{
+	(void)arg;
+	(void)o; /* the log and the audit have it */
+}
+
+static void order_free(struct order *o)
+{
+	for (int i = 0; i < o->count; i++)
+		free(o->word[i]);
+	free(o->who);
+	free(o);
+}
+
+static void on_order(struct mail *m, struct loop *l)
+{
+	struct order *o = (struct order *)m;
+
+	(void)l;
+	if (!o->admin->stopping)
+		admin_ask(o->admin, &(struct ask){ .kind = REQUEST_RUN, .door = "module", .who = o->who,
+			.word = (const char *const *)o->word, .count = o->count, .is_local = true, .done = on_ordered });
+	order_free(o);
+}
+
+bool admin_order(struct server *s, const char *who, const char *const *words)
+{
+	struct order *o;
+
+	if (s->admin == NULL)
+		return false;
+	o = xalloc(sizeof *o);
+	o->mail.run = on_order;
+	o->admin = s->admin;
+	o->who = xstrdup(who);
+	for (; o->count < ORDER_WORDS && words[o->count] != NULL; o->count++)
+		o->word[o->count] = xstrdup(words[o->count]);
+	if (admin_post(s->admin, &o->mail))
+		return true;
+	order_free(o);
+	return false;
+}
+
+bool sterna_order(struct sterna_mod *m, const char *const *words)
+{
+	char *who = xasprintf("module %s", m->slot->m->name);
+	const bool taken = admin_order(m->server, who, words);
+
+	free(who);
+	return taken;
+}
+
 /* --- life --- */
 
 enum sterna_result admin_start(struct daemon *d, struct admin **out)

@@ -31,7 +31,7 @@ struct command {
 	void (*current)(struct request *r);  /* answers what the form shows at first, as an object; NULL: nothing */
 };
 extern const struct command core_commands[], user_commands[], list_commands[], s2s_commands[],
-	service_commands[], invite_commands[], api_commands[];
+	service_commands[], invite_commands[], isolation_commands[], api_commands[];
 
 /** A command of the core or of a loaded module, as it is found; the tables belong to the registry. */
 struct found_command {
@@ -101,6 +101,9 @@ struct ask {
 void admin_ask(struct admin *a, const struct ask *ask);
 /** From any thread: an account is gone, by whatever way; what was granted to it goes too. */
 void admin_account_gone(struct server *s, const char *jid);
+/** From any thread: a command, as the server itself (who: for the log and the audit). Copies. words: ended by NULL, as at
+ *  sternactl. @return false: the server ends, or has no administration; it will not be run */
+bool admin_order(struct server *s, const char *who, const char *const *words);
 /** From any thread: a mail that runs on the main one. @return false: the server ends; the mail was not taken */
 bool admin_post(struct admin *a, struct mail *m);
 

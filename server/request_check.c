@@ -11,7 +11,7 @@ enum { VALUES_MAX = 1000 };
 /* --- the registry --- */
 
 static const struct command *const tables[] = { core_commands, user_commands, list_commands, s2s_commands, service_commands,
-	invite_commands, api_commands };
+	invite_commands, isolation_commands, api_commands };
 
 void command_each(const struct server *s, void (*fn)(void *arg, const struct found_command *f), void *arg)
 {

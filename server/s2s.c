@@ -2,6 +2,7 @@
 #include "server/s2s_impl.h"
 #include <stdlib.h>
 #include <string.h>
+#include "server/isolation.h"
 
 /* How often a link is tried anew: quickly where the peer was there of late, so that traffic flows again soon after
  * the cause has ended; ever more slowly where it never was. */
@@ -23,9 +24,14 @@ struct worker *s2s_owner(const struct server *s, const char *domain)
 	return s->workers[h % s->worker_count];
 }
 
+enum config_trust s2s_trust_of(const struct server *s, const char *domain)
+{
+	return isolation_has_domain(s, domain) ? CONFIG_TRUST_NONE : config_trust_of(s->config, domain);
+}
+
 bool s2s_is_enough(const struct server *s, const char *domain, enum tls_proof p)
 {
-	switch (config_trust_of(s->config, domain)) {
+	switch (s2s_trust_of(s, domain)) {
 	case CONFIG_TRUST_DIALBACK:
 		return true;
 	case CONFIG_TRUST_PKIX:
@@ -128,7 +134,7 @@ struct s2s_link *s2s_admit(struct worker *w, const struct stanza *st, enum stern
 	*condition = STERNA_NOT_ALLOWED;
 	if (h == NULL) {
 		log_error("s2s", "a stanza that is not ours to send", "stanza_id", LOG_UINT(st->trace));
-	} else if (config_trust_of(w->server->config, jid_full(domain)) == CONFIG_TRUST_NONE) {
+	} else if (s2s_trust_of(w->server, jid_full(domain)) == CONFIG_TRUST_NONE) {
 		*text = "this server does not talk to that one";
 	} else if ((l = s2s_link(w, h, domain)) == NULL) {
 		*condition = STERNA_RESOURCE_CONSTRAINT;
@@ -327,7 +333,7 @@ void s2s_sweep(struct worker *w)
 		next = s->next;
 		if (s->s2s == NULL || s->state != STREAM_BOUND)
 			continue;
-		if (config_trust_of(w->server->config, jid_full(s->s2s->remote)) == CONFIG_TRUST_NONE)
+		if (s2s_trust_of(w->server, jid_full(s->s2s->remote)) == CONFIG_TRUST_NONE)
 			stream_error(s, "policy-violation", "this server does not talk to that domain any more");
 		else if ((s->s2s->link == NULL || s->s2s->link->stream != s) && now > s->heard_us + idle)
 			stream_close(s); /* it carries no queue */

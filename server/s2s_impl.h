@@ -163,6 +163,8 @@ void s2s_link_flush(struct s2s_link *l);
 void s2s_link_hurry(struct s2s_link *l);
 /** The attempt ended without a stream. */
 void s2s_link_failed(struct s2s_link *l, struct s2s_attempt *a, enum sterna_condition condition);
+/** What the configuration wants of this domain; none: we do not talk to it, also because it is kept out now. */
+enum config_trust s2s_trust_of(const struct server *s, const char *domain);
 /** Is that proof enough for what the configuration wants of this domain? */
 bool s2s_is_enough(const struct server *s, const char *domain, enum tls_proof p);
 

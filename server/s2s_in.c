@@ -55,7 +55,7 @@ static bool find_from(struct stream *s, const struct sterna_elem *root)
 	}
 	jid_unref(&x->remote);
 	x->remote = j;
-	if (config_trust_of(s->worker->server->config, jid_full(j)) == CONFIG_TRUST_NONE) {
+	if (s2s_trust_of(s->worker->server, jid_full(j)) == CONFIG_TRUST_NONE) {
 		log_notice("s2s", "refused by configuration", "domain", jid_full(j), "peer", s->transport->peer);
 		s2s_audit(s, s->host, "configuration", "this server does not talk to that domain");
 		stream_error(s, "policy-violation", "this server does not talk to that domain");

@@ -8,6 +8,7 @@
 #include "server/dns.h"
 #include "server/bosh.h"
 #include "server/ids.h"
+#include "server/isolation.h"
 #include "server/memory.h"
 #include "server/net.h"
 #include "server/registry.h"
@@ -182,6 +183,8 @@ static void on_sweep(struct timer *t, void *arg)
 	worker_measure(w);
 	if (w->index == 0)
 		watch_memory(w->server);
+	if (w->index == 0)
+		isolation_sweep(w);
 	ids_sweep(w);
 	modules_event(w, STERNA_WORKER_TICK, NULL, NULL, NULL);
 	timer_set(t, SWEEP_US);
@@ -421,6 +424,7 @@ enum sterna_result server_new(const struct server_parts *parts, struct server **
 	s->pool = parts->pool;
 	loop_random(parts->loops[0], keys, sizeof keys);
 	map_init(&s->hosts, keys[0], keys[1]);
+	s->isolation = isolation_new(keys);
 	s->worker_count = parts->worker_count;
 	s->workers = xalloc(s->worker_count * sizeof(struct worker *));
 	for (unsigned i = 0; i < s->worker_count; i++)
@@ -436,6 +440,8 @@ enum sterna_result server_new(const struct server_parts *parts, struct server **
 		rc = load_secret(s);
 	if (rc == STERNA_OK)
 		rc = ids_load(s);
+	if (rc == STERNA_OK)
+		rc = isolation_load(s);
 	if (rc == STERNA_OK)
 		rc = module_load_static(s, &sterna_module_roster);
 	if (rc == STERNA_OK)
@@ -479,6 +485,7 @@ void server_free(struct server **server)
 	}
 	free(s->host_list);
 	map_clear(&s->hosts);
+	isolation_free(&s->isolation);
 	free(s->workers);
 	OPENSSL_cleanse(s->secret, sizeof s->secret);
 	pthread_cond_destroy(&s->visits_over);

@@ -24,6 +24,7 @@ struct account;
 struct admin;
 struct dns;
 struct http_conn;
+struct isolation;
 struct net;
 struct registry;
 struct s2s_loading;
@@ -60,6 +61,7 @@ struct server {
 	struct metric_set *metric_set;
 	struct net *net;                         /* NULL in the simulation */
 	const struct s2s_ways *ways;             /* to other servers (dial.h); NULL: there are none */
+	struct isolation *isolation;             /* who is kept out (isolation.h) */
 	struct admin *admin;                     /* who runs commands; NULL: nobody */
 	unsigned char secret[32];                /* for SCRAM answers to unknown users; same over restarts */
 	int64_t started_us;

@@ -28,4 +28,6 @@ dist_sql_DATA = \
 	sql/0013_invite.pg.sql \
 	sql/0013_invite.sqlite.sql \
 	sql/0014_api_token.pg.sql \
-	sql/0014_api_token.sqlite.sql
+	sql/0014_api_token.sqlite.sql \
+	sql/0015_isolation.pg.sql \
+	sql/0015_isolation.sqlite.sql

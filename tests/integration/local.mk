@@ -4,6 +4,7 @@ EXTRA_DIST += \
 	tests/integration/clients \
 	tests/integration/federation.py \
 	tests/integration/match.py \
+	tests/integration/mmdb.py \
 	tests/integration/nameserver.py \
 	tests/integration/partners.py \
 	tests/integration/relay.py \
@@ -53,6 +54,7 @@ EXTRA_DIST += \
 	tests/integration/test_slixmpp.py \
 	tests/integration/test_sm_early.py \
 	tests/integration/test_start.py \
+	tests/integration/test_threat.py \
 	tests/integration/test_storage.py \
 	tests/integration/test_streams.py \
 	tests/integration/test_web.py \

@@ -14,7 +14,8 @@ ROLES = ('owner', 'admin', 'operator', 'auditor', 'support')
 A, O, U, S = 'admin', 'operator', 'auditor', 'support'
 MAY = {
     'api token create': {A, O, U, S}, 'api token list': {A, O, U, S}, 'api token revoke': {A, O, U, S},
-    'audit status': {A, O, U},
+    'audit status': {A, O, U}, 'isolate': {A, O}, 'isolation list': {A, O, U, S}, 'release': {A, O}, 'session relogin': {A, S},
+    'threat list': {A, O, U}, 'threat undo': {A, O}, 'throttle': {A, O},
     'announce': {A}, 'blacklist add-in': {A}, 'blacklist add-out': {A}, 'blacklist edit': {A}, 'commands': {A, O, U, S},
     'count active': {A, O, S}, 'count disabled': {A, O, S}, 'count idle': {A, O, S}, 'count online': {A, O, S},
     'count registered': {A, O, S}, 'hooks': {A, O}, 'list active': {A, O, S}, 'list disabled': {A, O, S},
@@ -31,7 +32,8 @@ MAY = {
 # Those that concern the whole server.
 SERVER = {'hooks', 'log level', 'modules', 'modules load', 'modules reload', 'modules unload', 'reload', 'restart', 'shutdown',
           'stats', 'status',
-          's2s explain', 's2s list', 's2s reset', 's2s test', 'audit status'}
+          's2s explain', 's2s list', 's2s reset', 's2s test', 'audit status', 'isolate', 'isolation list',
+          'release', 'threat list', 'threat undo', 'throttle'}
 
 
 def online(t, server, user):

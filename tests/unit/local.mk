@@ -255,3 +255,10 @@ TESTS += tests/unit/test_rest
 tests_unit_test_rest_SOURCES = tests/unit/test_rest.c
 tests_unit_test_rest_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_rest_LDADD = $(UNIT_LDADD)
+
+check_PROGRAMS += tests/unit/test_threat
+TESTS += tests/unit/test_threat
+tests_unit_test_threat_SOURCES = tests/unit/test_threat.c $(HARNESS) modules/threat.c modules/threat.h modules/threat_count.c \
+	modules/threat_geo.c modules/threat_rule.c
+tests_unit_test_threat_CPPFLAGS = $(UNIT_CPPFLAGS) $(MAXMINDDB_CFLAGS)
+tests_unit_test_threat_LDADD = $(HARNESS_LDADD) $(MAXMINDDB_LIBS) $(JANSSON_LIBS) -lm
