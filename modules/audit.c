@@ -362,5 +362,8 @@ STERNA_MODULE(audit, .spec = "CloudEvents 1.0", .summary = "Audit with a hash ch
 	.commands = (const struct sterna_command[]){
 		{ .name = "audit status", .summary = "how many records there are, and how many wait", .fn = status,
 		  .roles = STERNA_ADMIN | STERNA_OPERATOR | STERNA_AUDITOR, .flags = STERNA_COMMAND_READ | STERNA_COMMAND_SERVER,
-		  .fields = none }, { 0 } },
+		  .fields = none },
+		{ .name = "audit search", .summary = "the audit's records, the newest first", .run = audit_search,
+		  .place = STERNA_ON_OWNER, .roles = STERNA_AUDITOR, .flags = STERNA_COMMAND_READ | STERNA_COMMAND_SERVER,
+		  .fields = audit_search_fields, .args = "[TYPE [KEY [SINCE [UNTIL [COUNT]]]]]" }, { 0 } },
 	.load = load, .unload = unload);

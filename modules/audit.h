@@ -75,4 +75,8 @@ struct audit_stamp { const char *id, *host, *key; int64_t time_us; };
 void audit_write_event(struct buf *out, const struct audit_stamp *s, const struct sterna_audit_event *e,
 	const struct audit_config *cfg);
 
+/** The command "audit search" (audit_search.c). */
+sterna_fn audit_search;
+extern const struct sterna_field audit_search_fields[];
+
 #endif

@@ -9,6 +9,12 @@ modules_metrics_la_SOURCES = modules/metrics.c
 modules_metrics_la_CFLAGS = $(MODULE_CFLAGS)
 modules_metrics_la_LDFLAGS = $(MODULE_LDFLAGS)
 
+module_LTLIBRARIES += modules/trace.la
+modules_trace_la_SOURCES = modules/trace.c
+modules_trace_la_CFLAGS = $(MODULE_CFLAGS)
+modules_trace_la_LDFLAGS = $(MODULE_LDFLAGS)
+modules_trace_la_LIBADD = $(JANSSON_LIBS)
+
 module_LTLIBRARIES += modules/access.la
 modules_access_la_SOURCES = modules/access.c xep/jid_list.c xep/jid_list.h
 modules_access_la_CFLAGS = $(MODULE_CFLAGS)
@@ -29,7 +35,8 @@ modules_audit_la_SOURCES = \
 	modules/audit_chain.h \
 	modules/audit_event.c \
 	modules/audit_kafka.c \
-	modules/audit_relay.c
+	modules/audit_relay.c \
+	modules/audit_search.c
 modules_audit_la_CFLAGS = $(MODULE_CFLAGS) $(RDKAFKA_CFLAGS)
 modules_audit_la_LDFLAGS = $(MODULE_LDFLAGS)
 modules_audit_la_LIBADD = $(RDKAFKA_LIBS) $(OPENSSL_LIBS) $(JANSSON_LIBS)

@@ -207,6 +207,14 @@ static const struct sterna_option api_options[] = {
 	{ 0 }
 };
 
+#define Y struct config_approval
+static const struct sterna_option approval_options[] = {
+	STERNA_OPT(Y, commands, NULL, NULL, "names of commands (user delete) that run when a second administrator has approved them"),
+	STERNA_OPT(Y, time, "1d", "1m..30d", "how long they wait for that"),
+	STERNA_OPT(Y, pending, "100", "1..10000", "that may wait at once"),
+	{ 0 }
+};
+
 #define G struct config_log
 static const struct sterna_option log_options[] = {
 	STERNA_OPT(G, level, "info", LOG_LEVELS, "the least important that is written"),
@@ -244,6 +252,7 @@ const struct sterna_option config_options[] = {
 	STERNA_OPT_MAP(K, routes, struct config_route, domain, route_options, "fixed ways to other servers"),
 	STERNA_OPT_SECTION(K, http, http_options, "HTTP: WebSocket, BOSH and what modules serve"),
 	STERNA_OPT_SECTION(K, api, api_options, "the REST API, on listeners that serve it"),
+	STERNA_OPT_SECTION(K, approval, approval_options, "commands that want a second administrator"),
 	STERNA_OPT_SECTION(K, log, log_options, "the log"),
 	STERNA_OPT_MAP(K, components, struct config_component, domain, component_options, "external components (XEP-0114)"),
 	STERNA_OPT_MAP(K, admins, struct config_admin, jid, admin_options, "who may administer, from a client"),

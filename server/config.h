@@ -175,6 +175,13 @@ struct config_api {
 	const char *authorities;                /* file of those that sign clients' certificates; NULL: none is asked for */
 };
 
+/** Commands that want a second administrator (approval.h). */
+struct config_approval {
+	struct sterna_list commands;            /* their names */
+	struct sterna_duration time;
+	unsigned pending;
+};
+
 struct config_log {
 	unsigned level;                         /* enum log_level */
 	unsigned format;                        /* enum log_format */
@@ -207,6 +214,7 @@ struct config {
 	struct sterna_array routes;             /* of struct config_route */
 	struct config_http http;
 	struct config_api api;
+	struct config_approval approval;
 	struct config_log log;
 	struct sterna_array components;         /* of struct config_component */
 	struct sterna_array admins;             /* of struct config_admin */

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include "server/approval.h"
 #include "server/memory.h"
 #include "server/audit.h"
 #include "server/modules.h"
@@ -251,7 +252,7 @@ static bool starts(const char *text, const char *with)
 static void on_change(void *arg, const char *path)
 {
 	struct changes *c = arg;
-	static const char *const applied[] = { "admins", "limits", "log", "auth", "modules", "tls", "s2s", "routes", "http", "api" };
+	static const char *const applied[] = { "admins", "limits", "log", "auth", "modules", "tls", "s2s", "routes", "http", "api", "approval" };
 	bool ok = false;
 
 	c->count++;
@@ -313,6 +314,7 @@ static enum sterna_result reload(struct daemon *d, struct buf *said)
 	atomic_store(&d->server->config, fresh);
 	if (c.modules && modules_apply(d->server) != STERNA_OK)
 		log_error("reload", "not all modules could be changed");
+	approval_look(d->server, fresh);
 	buf_puts(said, c.count > 0 ? "; certificates read anew" : "nothing changed; certificates read anew");
 	log_notice("reload", "applied", "what", buf_str(said));
 	return STERNA_OK;

@@ -4,6 +4,7 @@ server_libsterna_la_SOURCES = \
 	server/account.c server/account.h \
 	server/ack.c server/ack.h \
 	server/api_token.c server/api_token.h \
+	server/approval.c server/approval.h \
 	server/archive.c server/archive.h \
 	server/audit.c server/audit.h \
 	server/auth.c server/auth.h \
@@ -18,10 +19,12 @@ server_libsterna_la_SOURCES = \
 	server/cidr.c server/cidr.h \
 	server/component.c server/component.h \
 	server/command_api.c \
+	server/command_client.c \
 	server/command_core.c \
 	server/command_invite.c \
 	server/command_isolation.c \
 	server/command_list.c \
+	server/command_report.c \
 	server/command_s2s.c \
 	server/command_service.c \
 	server/command_session.c server/command_session.h \

@@ -154,6 +154,7 @@ enum sterna_field_type {
 	STERNA_FIELD_SECRET,                         /* never shown, logged or audited */
 	STERNA_FIELD_ACCOUNT, STERNA_FIELD_ACCOUNTS, /* of a host of ours where the asker has the role; bare or full */
 	STERNA_FIELD_JID, STERNA_FIELD_JIDS,         /* of anyone */
+	STERNA_FIELD_SERVICE,                        /* below a service of ours (a room), of a host where the asker has the role */
 	STERNA_FIELD_HOST,                           /* of ours, where the asker has the role */
 };
 /** An argument. Doors show label, check the value by its type, and name the field in errors. */
@@ -175,7 +176,8 @@ enum sterna_command_place { STERNA_ON_MAIN, STERNA_ON_OWNER, STERNA_ON_WORKERS }
  *  fn: on the main thread; argv are the fields in their order ("" not given; without fields: the words as they came);
  *  fills out (JSON). STERNA_EINVAL: wrong arguments.
  *  run: on workers, with a call whose sterna_host() is the host asked at (NULL: all). STERNA_ON_OWNER: on the worker
- *  that owns the first field's JID; if that is an account, it is loaded and is sterna_owner(). STERNA_ON_WORKERS: on
+ *  that owns the first field's JID; if that is an account, it is loaded and is sterna_owner(); if it is below a service,
+ *  it is sterna_to(), and stanzas for it wait meanwhile; where the first field is no address: on one worker. STERNA_ON_WORKERS: on
  *  each, and the results are joined (arrays appended, numbers of objects added). Returns STERNA_DONE after
  *  sterna_command_result(), or sterna_reject(); it may sterna_read() and sterna_write(): the answer waits for the
  *  commit. */

@@ -11,7 +11,7 @@
 /* A newcomer's server: what today's clients expect. */
 static const char *const usual[] = { "disco", "caps", "ping", "version", "time", "last", "contact", "vcard", "private",
 	"blocking", "pep", "pubsub", "bookmarks", "mds", "retract", "carbons", "hints", "mam", "muc", "stanza_id", "csi",
-	"offline", "external", "push", "commands", "announce", "access", NULL };
+	"offline", "external", "push", "commands", "announce", "access", "trace", NULL };
 
 enum { UNLOAD_MS = 5000 };
 

@@ -135,6 +135,8 @@ static json_t *operation(const struct sterna_command *c)
 		json_object_set_new(o, "requestBody", body(c));
 	json_object_set_new(o, "responses", json_pack("{s:o, s:o}", "200", ref("responses", "done"), "default",
 		ref("responses", "problem")));
+	if (!read)
+		json_object_set_new(json_object_get(o, "responses"), "202", ref("responses", "waits"));
 	return o;
 }
 
@@ -166,7 +168,9 @@ static json_t *answers(void)
 	json_t *done = json_pack("{s:s, s:[s], s:{s:{s:s}, s:o}}", "type", "object", "required", "result", "properties", "result",
 		"description", "what the command has found: an object, an array, or null", "page", page);
 
-	return json_pack("{s:{s:s, s:{s:{s:o}}}, s:{s:s, s:{s:{s:o}}}}",
+	return json_pack("{s:{s:s, s:{s:{s:O}}}, s:{s:s, s:{s:{s:o}}}, s:{s:s, s:{s:{s:o}}}}",
+		"waits", "description", "Nothing was done yet: the command waits for the approval of a second administrator, under the id "
+		"in result.pending.", "content", "application/json", "schema", done,
 		"done", "description", "Done.", "content", "application/json", "schema", done,
 		"problem", "description", "Nothing was done; RFC 9457.", "content", "application/problem+json", "schema", problem);
 }

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include "server/approval.h"
 #include "server/registry.h"
 #include "server/request_check.h"
 #include "server/work.h"
@@ -67,6 +68,7 @@ static void request_free(struct request *r)
 	free(r->name);
 	free(r->who);
 	free(r->host);
+	free(r->approved_by);
 	free(r->token);
 	free(r->scopes);
 	free(r->text);
@@ -361,6 +363,7 @@ static struct request *request_new(struct admin *a, const struct ask *ask)
 	r->token = ask->token != NULL ? xstrdup(ask->token) : NULL;
 	r->scopes = ask->scopes != NULL ? xstrdup(ask->scopes) : NULL;
 	r->token_expires_us = ask->token_expires_us;
+	r->approved_by = ask->approved_by != NULL ? xstrdup(ask->approved_by) : NULL;
 	r->shown = json_object();
 	r->args = ask->args != NULL ? ask->args : json_object();
 	r->done = ask->done;
@@ -411,6 +414,8 @@ void admin_ask(struct admin *a, const struct ask *ask)
 		request_describe(r, &f);
 	else if (r->kind == REQUEST_CHECK)
 		request_answer(r, NULL);
+	else if (approval_wanted(r))
+		approval_keep(r, f.c);
 	else if (f.core != NULL)
 		f.core->fn(r);
 	else
@@ -539,6 +544,7 @@ enum sterna_result admin_start(struct daemon *d, struct admin **out)
 	}
 	pthread_mutex_init(&a->lock, NULL);
 	d->server->admin = a;
+	approval_look(d->server, d->config);
 	*out = a;
 	return STERNA_OK;
 }

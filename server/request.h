@@ -31,7 +31,8 @@ struct command {
 	void (*current)(struct request *r);  /* answers what the form shows at first, as an object; NULL: nothing */
 };
 extern const struct command core_commands[], user_commands[], list_commands[], s2s_commands[],
-	service_commands[], invite_commands[], isolation_commands[], api_commands[];
+	service_commands[], invite_commands[], isolation_commands[], api_commands[], client_commands[], report_commands[],
+	pending_commands[];
 
 /** A command of the core or of a loaded module, as it is found; the tables belong to the registry. */
 struct found_command {
@@ -66,6 +67,8 @@ struct request {
 	int64_t token_expires_us;
 	json_t *args;                        /* checked: field to text, or to an array of texts */
 	json_t *shown;                       /* of them, what is no secret: for the audit */
+	char *approved_by;                   /* a second administrator (approval.h); or NULL */
+	bool waits;                          /* for one: it is kept, and not run */
 	unsigned flags;
 	/* while workers are asked */
 	json_t **parts;
@@ -85,6 +88,7 @@ struct request {
  *  @param who   bare JID; local: anything
  *  @param node  or words and count
  *  @param token,scopes,token_expires_us  of the API (api_token.h), else NULL
+ *  @param approved_by  the administrator who lets run what who has asked for; else NULL
  *  @param args  taken; NULL: the words behind the command's name are the fields in their order */
 struct ask {
 	enum request_kind kind;
@@ -92,7 +96,7 @@ struct ask {
 	const char *const *word;
 	int count;
 	bool is_local;
-	const char *token, *scopes;
+	const char *token, *scopes, *approved_by;
 	int64_t token_expires_us;
 	json_t *args;
 	request_done_fn *done;

@@ -11,7 +11,7 @@ enum { VALUES_MAX = 1000 };
 /* --- the registry --- */
 
 static const struct command *const tables[] = { core_commands, user_commands, list_commands, s2s_commands, service_commands,
-	invite_commands, isolation_commands, api_commands };
+	invite_commands, isolation_commands, api_commands, client_commands, report_commands, pending_commands };
 
 void command_each(const struct server *s, void (*fn)(void *arg, const struct found_command *f), void *arg)
 {
@@ -189,6 +189,30 @@ static bool choice_ok(const char *choices, const char *value)
 	return false;
 }
 
+/* conference.example.org belongs to example.org; one that is below none of our hosts to all of them. */
+static const char *host_of_service(const struct request *r, const char *domain)
+{
+	for (const char *at = domain; at != NULL; at = strchr(at, '.')) {
+		at += *at == '.';
+		if (config_host(r->daemon->config, at) != NULL)
+			return at;
+	}
+	return NULL;
+}
+
+static bool check_service(struct request *r, const struct sterna_command *c, const struct sterna_field *f, const struct jid *j)
+{
+	const struct host *h = server_host(r->daemon->server, jid_domain(j));
+
+	if (h == NULL || h->kind != HOST_SERVICE || jid_local(j) == NULL || jid_resource(j) != NULL)
+		request_note(r, "usage", f->name, "'%s' is no address below a service of ours", jid_full(j));
+	else if ((held(r, host_of_service(r, jid_domain(j))) & command_roles(c)) == 0)
+		request_note(r, "forbidden", f->name, "'%s': your role does not reach that host", jid_full(j));
+	else
+		return true;
+	return false;
+}
+
 /* An address, in its normal form; ours: of a host where the asker has a role for this, and nobody above them. */
 static char *check_jid(struct request *r, const struct sterna_command *c, const struct sterna_field *f, const char *text)
 {
@@ -208,6 +232,10 @@ static char *check_jid(struct request *r, const struct sterna_command *c, const 
 		request_note(r, "forbidden", f->name, "'%s' has a higher role than you", text);
 	} else {
 		normal = xstrdup(jid_full(j));
+	}
+	if (normal != NULL && f->type == STERNA_FIELD_SERVICE && !check_service(r, c, f, j)) {
+		free(normal);
+		normal = NULL;
 	}
 	jid_unref(&j);
 	return normal;
@@ -255,6 +283,7 @@ static char *check_value(struct request *r, const struct sterna_command *c, cons
 	case STERNA_FIELD_ACCOUNTS:
 	case STERNA_FIELD_JID:
 	case STERNA_FIELD_JIDS:
+	case STERNA_FIELD_SERVICE:
 		return check_jid(r, c, f, text);
 	case STERNA_FIELD_HOST:
 		return check_host(r, c, f, text);
@@ -344,6 +373,7 @@ static const char *form_type(const struct sterna_field *f)
 		return "text-private";
 	case STERNA_FIELD_ACCOUNT:
 	case STERNA_FIELD_JID:
+	case STERNA_FIELD_SERVICE:
 		return "jid-single";
 	case STERNA_FIELD_ACCOUNTS:
 	case STERNA_FIELD_JIDS:
@@ -454,7 +484,8 @@ static void record(const struct request *r, const struct sterna_outcome *o)
 {
 	char *args = json_object_size(r->shown) > 0 ? json_dumps(r->shown, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
 	const struct sterna_datum data[] = { STERNA_DATUM("command", r->name), STERNA_DATUM("door", r->door), STERNA_DATUM("token", r->token),
-		STERNA_DATUM("host", r->host), STERNA_DATUM("outcome", o->code != NULL ? o->code : "done"),
+		STERNA_DATUM("approved_by", r->approved_by),
+		STERNA_DATUM("host", r->host), STERNA_DATUM("outcome", o->code != NULL ? o->code : r->waits ? "pending" : "done"),
 		STERNA_DATUM("field", o->field), STERNA_DATUM("text", o->text), STERNA_PERSONAL("args", args), { 0 } };
 
 	audit_post(r->daemon->server, r->host, "sterna.admin.command.v1", r->who, data);
@@ -466,6 +497,6 @@ void request_record(const struct request *r, const struct sterna_outcome *o)
 	const bool quiet = o->code == NULL && (r->flags & STERNA_COMMAND_READ) != 0;
 
 	log_at(quiet ? LOG_LEVEL_DEBUG : LOG_LEVEL_NOTICE, "admin", o->code != NULL ? "command refused" : "command", "command",
-		r->name, "who", r->who, "door", r->door, "host", r->host, "code", o->code, "field", o->field);
+		r->name, "who", r->who, "door", r->door, "approved_by", r->approved_by, "host", r->host, "code", o->code, "field", o->field);
 	record(r, o);
 }

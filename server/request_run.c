@@ -3,6 +3,7 @@
 #include <string.h>
 #include "server/account.h"
 #include "server/call.h"
+#include "server/lane.h"
 #include "server/registry.h"
 #include "server/request.h"
 #include "server/session.h"
@@ -90,6 +91,8 @@ static void on_end(struct sterna_call *c, enum sterna_result rc)
 static void ran(struct sterna_call *c, enum sterna_verdict v)
 {
 	struct command_run *run = c->command;
+	struct worker *w = c->worker;
+	struct lane *l = lane_of(c);
 
 	if (v == STERNA_REJECT) {
 		run->code = code_of(c->error.condition);
@@ -98,6 +101,7 @@ static void ran(struct sterna_call *c, enum sterna_verdict v)
 			db_batch_drop(&c->batch);
 	}
 	call_finish(c);
+	lane_leave(w, l);
 }
 
 static void run_handler(struct sterna_call *c)
@@ -119,15 +123,22 @@ static void run_handler(struct sterna_call *c)
 }
 
 /* A call without a stanza of anyone: from the host, to it. */
-static struct sterna_call *make_call(struct worker *w, struct request_part *p)
+static struct sterna_call *make_call(struct worker *w, struct request_part *p, const struct jid *to)
 {
 	const struct request *r = request_of(p);
 	const struct server *s = w->server;
 	struct host *h = r->host != NULL ? server_host(s, r->host) : NULL;
-	struct stanza *none = stanza_make("iq", "set", NULL, NULL, NULL);
+	struct jid *who = NULL;
+
+	/* Who asks is known to what is done in their name; at the socket it is the service itself. */
+	if (to != NULL && (strchr(r->who, '@') == NULL || jid_parse(r->who, strlen(r->who), &who) != STERNA_OK)
+		&& jid_parse(jid_domain(to), strlen(jid_domain(to)), &who) != STERNA_OK)
+		who = NULL;
+	struct stanza *none = stanza_make("iq", "set", who, to, NULL);
 	struct sterna_call *c = call_new(w, &none);
 	struct command_run *run = xalloc(sizeof *run);
 
+	jid_unref(&who);
 	run->part = p;
 	c->side = SIDE_NONE;
 	c->host = h;
@@ -140,18 +151,33 @@ static struct sterna_call *make_call(struct worker *w, struct request_part *p)
 static json_t *worker_part(struct worker *w, struct request_part *p)
 {
 	request_part_wait(p);
-	run_handler(make_call(w, p));
+	run_handler(make_call(w, p, NULL));
 	return NULL;
+}
+
+static void too_much(struct sterna_call *c)
+{
+	struct command_run *run = c->command;
+
+	run->code = "unavailable";
+	run->text = xstrdup("too much waits for this address");
+	call_finish(c);
 }
 
 static json_t *owner_part(struct worker *w, struct request_part *p)
 {
 	const struct jid *j = request_of(p)->data;
 	struct host *h = server_host(w->server, jid_domain(j));
-	struct sterna_call *c = make_call(w, p);
+	const bool service = h != NULL && h->kind == HOST_SERVICE;
+	struct sterna_call *c = make_call(w, p, service ? j : NULL);
 
 	request_part_wait(p);
 	c->host = h;
+	if (service) {
+		if (!lane_enter(c, jid_bare(j), run_handler))
+			too_much(c);
+		return NULL;
+	}
 	if (h == NULL || h->kind != HOST_USERS || jid_local(j) == NULL) {
 		run_handler(c);
 		return NULL;
@@ -159,12 +185,8 @@ static json_t *owner_part(struct worker *w, struct request_part *p)
 	struct account *a = account_get(w, j);
 
 	call_set_account(c, a);
-	if (!account_when(a, c, run_handler)) {
-		struct command_run *run = c->command;
-
-		run->code = "unavailable";
-		call_finish(c);
-	}
+	if (!account_when(a, c, run_handler))
+		too_much(c);
 	return NULL;
 }
 
@@ -183,6 +205,13 @@ static void gathered(struct request *r)
 	request_end(r);
 }
 
+static bool begins_with_jid(const struct sterna_command *c)
+{
+	const unsigned type = c->fields != NULL && c->fields->name != NULL ? c->fields->type : STERNA_FIELD_TEXT;
+
+	return type == STERNA_FIELD_ACCOUNT || type == STERNA_FIELD_JID || type == STERNA_FIELD_SERVICE;
+}
+
 void request_run_module(struct request *r, const struct found_command *f, bool current)
 {
 	if (f->c->run == NULL) {
@@ -193,6 +222,10 @@ void request_run_module(struct request *r, const struct found_command *f, bool c
 	r->run = current ? f->c->current : f->c->run;
 	if (f->c->place == STERNA_ON_WORKERS) {
 		request_gather(r, NULL, worker_part, gathered);
+		return;
+	}
+	if (!begins_with_jid(f->c)) {
+		request_gather(r, r->daemon->server->workers[0], worker_part, gathered);
 		return;
 	}
 	struct jid *j = NULL;

@@ -84,7 +84,7 @@ static void answer(struct http_conn *c, const struct asking *a)
 	/* A description is what it is, and not a result with parts. */
 	all = strcmp(a->path, "openapi") == 0 ? json_incref(a->result) : rest_result(a->result, &a->page);
 	text = json_dumps(all, JSON_COMPACT);
-	sterna_http_reply(&c->request, 200, "application/json", text, text != NULL ? strlen(text) : 0);
+	sterna_http_reply(&c->request, json_is_string(json_object_get(a->result, "pending")) ? 202 : 200, "application/json", text, text != NULL ? strlen(text) : 0);
 	free(text);
 	json_decref(all);
 	http_conn_answer(c);

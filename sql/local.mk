@@ -30,4 +30,6 @@ dist_sql_DATA = \
 	sql/0014_api_token.pg.sql \
 	sql/0014_api_token.sqlite.sql \
 	sql/0015_isolation.pg.sql \
-	sql/0015_isolation.sqlite.sql
+	sql/0015_isolation.sqlite.sql \
+	sql/0016_admin_pending.pg.sql \
+	sql/0016_admin_pending.sqlite.sql

@@ -22,6 +22,7 @@ xep_xep0045_muc_la_SOURCES = \
 	xep/muc.h \
 	xep/muc_admin.c \
 	xep/muc_archive.c \
+	xep/muc_command.c \
 	xep/muc_config.c \
 	xep/muc_disco.c \
 	xep/muc_hats.c \

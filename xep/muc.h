@@ -303,6 +303,8 @@ void muc_set_role(struct sterna_call *c, struct muc_room *room, struct muc_occup
 	const char *reason, const struct muc_session *actor);
 /** Tell everyone inside, by status codes, of a new configuration. */
 void muc_tell_codes(struct sterna_call *c, struct muc_room *room, const unsigned *codes, size_t count);
+/** As administrators' commands: muc_command.c. */
+extern const struct sterna_command muc_commands[];
 /** An end: everyone out, and out of the database. */
 void muc_destroy(struct sterna_call *c, struct muc_room *room, const struct sterna_elem *destroy);
 

@@ -92,7 +92,7 @@ static enum sterna_result load(struct sterna_mod *m)
 STERNA_MODULE(muc, .spec = "XEP-0045 1.35.5", .summary = "Multi-User Chat",
 	.needs = (const char *const[]){ "mam", NULL },
 	.options = options, .config_size = sizeof(struct muc_options), .worker_size = sizeof(struct muc_worker), .load = load,
-	.service = on_stanza,
+	.service = on_stanza, .commands = muc_commands,
 	.iq = (const struct sterna_iq[]){
 		{ STERNA_GET, STERNA_SERVICE, NS_DISCO_INFO, "query", muc_on_disco_info },
 		{ STERNA_GET, STERNA_SERVICE, NS_DISCO_ITEMS, "query", muc_on_disco_items },

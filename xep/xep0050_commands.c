@@ -384,7 +384,8 @@ static enum sterna_verdict on_done(struct sterna_call *c, const struct sterna_ou
 		return refuse(c, o);
 	e = answer(c, v->id, v->node, "completed");
 	any = json_array_size(o->result) > 0 || json_object_size(o->result) > 0;
-	sterna_attr(sterna_text(e, "note", "done"), "type", "info");
+	sterna_attr(sterna_text(e, "note", json_is_string(json_object_get(o->result, "pending"))
+		? "Another administrator has to approve this; it waits." : "done"), "type", "info");
 	if (any)
 		put_result(c, form_of(e, "result", v->node, "Result"), o->result);
 	return sterna_reply(c, e);

@@ -27,6 +27,7 @@ EXTRA_DIST += \
 	tests/integration/test_audit_hsm.py \
 	tests/integration/test_audit_kafka.py \
 	tests/integration/test_bosh.py \
+	tests/integration/test_commands.py \
 	tests/integration/test_component.py \
 	tests/integration/test_control.py \
 	tests/integration/test_dns.py \

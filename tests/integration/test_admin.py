@@ -16,6 +16,11 @@ MAY = {
     'api token create': {A, O, U, S}, 'api token list': {A, O, U, S}, 'api token revoke': {A, O, U, S},
     'audit status': {A, O, U}, 'isolate': {A, O}, 'isolation list': {A, O, U, S}, 'release': {A, O}, 'session relogin': {A, S},
     'threat list': {A, O, U}, 'threat undo': {A, O}, 'throttle': {A, O},
+    'audit search': {U},
+    'client list': {A, S}, 'client revoke': {A, S}, 'report list': {A, S}, 'report drop': {A},
+    'pending approve': {A, O, U, S}, 'pending list': {A, O, U, S}, 'pending refuse': {A, O, U, S},
+    'room list': {A, O, S}, 'room show': {A, O, S}, 'room affiliations': {A, O, S}, 'room affiliate': {A}, 'room destroy': {A},
+    'trace list': {A, O}, 'trace show': {A, O}, 'trace start': {A, O}, 'trace stop': {A, O},
     'announce': {A}, 'blacklist add-in': {A}, 'blacklist add-out': {A}, 'blacklist edit': {A}, 'commands': {A, O, U, S},
     'count active': {A, O, S}, 'count disabled': {A, O, S}, 'count idle': {A, O, S}, 'count online': {A, O, S},
     'count registered': {A, O, S}, 'hooks': {A, O}, 'list active': {A, O, S}, 'list disabled': {A, O, S},
@@ -32,7 +37,7 @@ MAY = {
 # Those that concern the whole server.
 SERVER = {'hooks', 'log level', 'modules', 'modules load', 'modules reload', 'modules unload', 'reload', 'restart', 'shutdown',
           'stats', 'status',
-          's2s explain', 's2s list', 's2s reset', 's2s test', 'audit status', 'isolate', 'isolation list',
+          's2s explain', 's2s list', 's2s reset', 's2s test', 'audit status', 'audit search', 'isolate', 'isolation list',
           'release', 'threat list', 'threat undo', 'throttle'}
 
 
