@@ -18,6 +18,7 @@ enum { PIDS_MAX = 64, TRIES_MAX = 5 };
 
 struct options {
 	const char *label, *address, *domain, *ca, *accounts, *restart;
+	const char *websocket; /* its path; NULL: TCP */
 	unsigned port, sessions, concurrency, addresses, rounds;
 	unsigned in_flight, rate, ack_every, body, contacts, page, fill, first;
 	double seconds, warm_s;
@@ -33,7 +34,7 @@ struct account {
 
 /* Where a session stands; login.c has the steps between. */
 enum state {
-	S_CLOSED, S_CONNECTING, S_PLAIN, S_PROCEED, S_HANDSHAKE, S_SECURE, S_CHALLENGE, S_SUCCESS, S_AUTHED,
+	S_CLOSED, S_CONNECTING, S_PLAIN, S_PROCEED, S_HANDSHAKE, S_UPGRADE, S_SECURE, S_CHALLENGE, S_SUCCESS, S_AUTHED,
 	S_BIND, S_SESSION, S_ENABLE, S_REGISTER, S_READY
 };
 
@@ -46,6 +47,8 @@ struct session {
 	uint32_t interest; /* what epoll watches now */
 	SSL *ssl;
 	struct buf in, out;
+	struct buf frames, frame; /* WebSocket: what has come and is no whole frame; one that is made */
+	bool framed;
 	struct scan scan;
 	bool dirty, needs_session;
 	struct session *next_dirty;
@@ -106,6 +109,12 @@ void session_feed(struct session *s, const char *data, size_t len);
 /** Send one stanza, counted for stream management. */
 void session_send(struct session *s, const char *text, size_t len);
 void session_ask(struct session *s, uint64_t now); /**< <r/>, timed unless one is already */
+
+/* WebSocket (ws.c). */
+void ws_upgrade(struct session *s);
+void ws_send(struct session *s, const char *text, size_t len); /**< one element, as a frame */
+void ws_feed(struct session *s, const char *data, size_t len);
+void login_upgraded(struct session *s);                        /**< (login.c) the upgrade is there */
 
 /* Text of a stanza (login.c). */
 const char *find(const char *text, size_t len, const char *needle);

@@ -33,7 +33,7 @@ static const struct scenario {
 enum opt {
 	O_LABEL = 256, O_ADDRESS, O_PORT, O_DIRECT, O_CA, O_INSECURE, O_TLS12, O_ACCOUNTS, O_SESSIONS,
 	O_CONCURRENCY, O_ADDRESSES, O_ROUNDS, O_IN_FLIGHT, O_RATE, O_ACK_EVERY, O_BODY, O_BARE, O_CONTACTS,
-	O_PAGE, O_FILL, O_FIRST, O_RESTART, O_SECONDS, O_WARM, O_PID, O_FLOOR, O_HELP
+	O_PAGE, O_FILL, O_FIRST, O_RESTART, O_SECONDS, O_WARM, O_PID, O_FLOOR, O_WEBSOCKET, O_HELP
 };
 
 static const struct {
@@ -67,6 +67,7 @@ static const struct {
 	{ { "sessions", 1, NULL, O_SESSIONS }, "how many (100)" },
 	{ { "tls12", 0, NULL, O_TLS12 }, "TLS 1.2 will do" },
 	{ { "warm", 1, NULL, O_WARM }, "seconds before the measured time (1)" },
+	{ { "websocket", 1, NULL, O_WEBSOCKET }, "over WebSocket with TLS, at this path (/xmpp-websocket)" },
 };
 
 enum { N_OPTIONS = sizeof options / sizeof *options, N_SCENARIOS = sizeof scenarios / sizeof *scenarios };
@@ -129,6 +130,7 @@ static void set_option(struct options *o, int opt, const char *arg)
 	case O_CA: o->ca = arg; break;
 	case O_ACCOUNTS: o->accounts = arg; break;
 	case O_RESTART: o->restart = arg; break;
+	case O_WEBSOCKET: o->websocket = arg; break;
 	case O_DIRECT: o->direct_tls = true; break;
 	case O_INSECURE: o->insecure = true; break;
 	case O_TLS12: o->tls12 = true; break;

@@ -27,7 +27,8 @@ tests_bench_load_SOURCES = \
 	tests/bench/scram.c \
 	tests/bench/scram.h \
 	tests/bench/usage.c \
-	tests/bench/usage.h
+	tests/bench/usage.h \
+	tests/bench/ws.c
 tests_bench_load_CFLAGS = $(BENCH_CFLAGS)
 tests_bench_load_LDADD = $(OPENSSL_LIBS) -lm
 

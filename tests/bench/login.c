@@ -116,6 +116,15 @@ unsigned login_all(struct bench *b, unsigned first, unsigned n, double limit_s)
 
 /* -- the steps */
 
+/* One element, or a stream header. */
+static void put(struct session *s, const char *text, size_t len)
+{
+	if (s->framed)
+		ws_send(s, text, len);
+	else
+		conn_send(s, text, len);
+}
+
 static void say(struct session *s, enum state next, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
 static void say(struct session *s, enum state next, const char *fmt, ...)
@@ -130,11 +139,15 @@ static void say(struct session *s, enum state next, const char *fmt, ...)
 	if (n < 0 || (size_t)n >= sizeof line)
 		login_lost(s, "a name is too long");
 	else
-		conn_send(s, line, (size_t)n);
+		put(s, line, (size_t)n);
 }
 
 static void say_header(struct session *s, enum state next)
 {
+	if (s->framed) {
+		say(s, next, "<open xmlns='urn:ietf:params:xml:ns:xmpp-framing' to='%s' version='1.0'/>", s->account->domain);
+		return;
+	}
 	say(s, next,
 		"<?xml version='1.0'?><stream:stream to='%s' version='1.0' xml:lang='en' xmlns='jabber:client' "
 		"xmlns:stream='http://etherx.jabber.org/streams'>",
@@ -143,12 +156,19 @@ static void say_header(struct session *s, enum state next)
 
 void login_connected(struct session *s)
 {
-	if (s->state == S_HANDSHAKE)
+	if (s->state == S_HANDSHAKE && s->bench->opt.websocket != NULL)
+		ws_upgrade(s);
+	else if (s->state == S_HANDSHAKE)
 		say_header(s, S_SECURE);
-	else if (s->bench->opt.direct_tls)
+	else if (s->bench->opt.direct_tls || s->bench->opt.websocket != NULL)
 		conn_start_tls(s);
 	else
 		say_header(s, S_PLAIN);
+}
+
+void login_upgraded(struct session *s)
+{
+	say_header(s, S_SECURE);
 }
 
 static void on_plain(struct session *s, const char *text, size_t len)
@@ -318,7 +338,7 @@ static const struct rule {
 void session_send(struct session *s, const char *text, size_t len)
 {
 	s->sm_out++;
-	conn_send(s, text, len);
+	put(s, text, len);
 }
 
 void session_ask(struct session *s, uint64_t now)
@@ -329,7 +349,7 @@ void session_ask(struct session *s, uint64_t now)
 		s->sm_asked_at = now;
 		s->sm_asked = s->sm_out;
 	}
-	conn_send(s, "<r xmlns='urn:xmpp:sm:3'/>", 26);
+	put(s, "<r xmlns='urn:xmpp:sm:3'/>", 26);
 }
 
 /** @return true if it was an element of stream management */
@@ -340,7 +360,7 @@ static bool managed(struct session *s, const char *text, size_t len)
 	if (is(text, len, "<r")) {
 		const int n = snprintf(line, sizeof line, "<a xmlns='urn:xmpp:sm:3' h='%u'/>", (unsigned)s->sm_in);
 
-		conn_send(s, line, (size_t)n);
+		put(s, line, (size_t)n);
 		return true;
 	}
 	if (!is(text, len, "<a"))

@@ -86,6 +86,9 @@ void conn_close(struct session *s)
 	s->state = S_CLOSED;
 	buf_release(&s->in);
 	buf_release(&s->out);
+	buf_release(&s->frames);
+	buf_release(&s->frame);
+	s->framed = false;
 }
 
 static void tls_step(struct session *s)
@@ -198,7 +201,7 @@ static bool read_some(struct session *s)
 	const int n = SSL_read(s->ssl, b->chunk, sizeof b->chunk);
 
 	if (n > 0) {
-		session_feed(s, b->chunk, (size_t)n);
+		(b->opt.websocket != NULL ? ws_feed : session_feed)(s, b->chunk, (size_t)n);
 		return s->ssl != NULL && SSL_has_pending(s->ssl);
 	}
 	const int err = SSL_get_error(s->ssl, n);
