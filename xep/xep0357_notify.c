@@ -73,13 +73,16 @@ static enum weight weight_of(struct sterna_call *c)
 
 /* --- publishing: §7 --- */
 
-static void add_summary(struct sterna_call *c, const struct push_service *p, struct sterna_elem *notification)
+static void add_summary(struct sterna_call *c, const struct push_service *p, struct sterna_elem *notification,
+	const struct sterna_elem *about)
 {
 	const struct push_config *cfg = sterna_config(c);
 	struct sterna_elem *form = sterna_form(notification, "form", NS_SUMMARY);
 
 	if (p->count > 0)
 		sterna_form_field(form, "message-count", NULL, sterna_printf(c, "%u", p->count));
+	if (about == NULL)
+		return;
 	if (sterna_kind(c) == STERNA_PRESENCE && strcmp(sterna_type(c), "subscribe") == 0)
 		sterna_form_field(form, "pending-subscription-count", NULL, "1");
 	if (sterna_kind(c) != STERNA_MESSAGE)
@@ -90,24 +93,37 @@ static void add_summary(struct sterna_call *c, const struct push_service *p, str
 		sterna_form_field(form, "last-message-body", NULL, text_of(c, elem_child(sterna_stanza(c), "body", NULL)));
 }
 
-static void publish(struct sterna_call *c, struct push_service *p)
+struct sterna_elem *push_notification(struct sterna_call *c, const struct push_service *p, const struct sterna_elem *about)
 {
-	struct sterna_elem *iq = sterna_elem(c, "iq", NS_CLIENT), *pubsub, *e;
+	struct sterna_elem *pubsub = sterna_elem(c, "pubsub", NS_PUBSUB), *e = sterna_add(pubsub, "publish", NULL);
+
+	if (*p->node != '\0')
+		sterna_attr(e, "node", p->node);
+	add_summary(c, p, sterna_add(sterna_add(e, "item", NULL), "notification", NS_PUSH), about);
+	if (*p->options != '\0')
+		sterna_add_xml(sterna_add(pubsub, "publish-options", NULL), p->options);
+	return pubsub;
+}
+
+const char *push_id(struct sterna_call *c, const struct push_service *p)
+{
 	unsigned char number[4];
 
 	sterna_random(c, number, sizeof number);
+	return sterna_printf(c, "push-%s-%02x%02x%02x%02x", p->token, number[0], number[1], number[2], number[3]);
+}
+
+static void publish(struct sterna_call *c, struct push_service *p)
+{
+	struct sterna_elem *iq = sterna_elem(c, "iq", NS_CLIENT);
+
 	sterna_attr(iq, "type", "set");
-	sterna_attr(iq, "id", sterna_printf(c, "push-%s-%02x%02x%02x%02x", p->token, number[0], number[1], number[2], number[3]));
+	sterna_attr(iq, "id", push_id(c, p));
 	sterna_attr(iq, "from", sterna_owner(c));
 	sterna_attr(iq, "to", p->jid);
-	pubsub = sterna_add(iq, "pubsub", NS_PUBSUB);
-	e = sterna_add(pubsub, "publish", NULL);
-	if (*p->node != '\0')
-		sterna_attr(e, "node", p->node);
-	add_summary(c, p, sterna_add(sterna_add(e, "item", NULL), "notification", NS_PUSH));
-	if (*p->options != '\0')
-		sterna_add_xml(sterna_add(pubsub, "publish-options", NULL), p->options);
+	sterna_add_copy(iq, push_notification(c, p, sterna_stanza(c)));
 	sterna_send(c, iq);
+	push_forget_retry(c, p);
 	p->pushed_us = sterna_now_us(c);
 	sterna_count(c, PUSH_SENT, 1);
 }
@@ -217,6 +233,7 @@ void push_on_here(struct sterna_call *c)
 		if (push_session(c, &a->item[i]) == sterna_session(c)) {
 			a->item[i].count = 0;
 			a->item[i].pushed_us = 0;
+			push_forget_retry(c, &a->item[i]);
 		}
 }
 
@@ -254,10 +271,11 @@ static void on_error(struct sterna_call *c, struct push_service *p)
 	const char *name = condition != NULL ? condition->name : "none";
 
 	sterna_count(c, PUSH_FAILED, 1);
-	p->pushed_us = 0;                /* it was not woken: the next message tries again */
+	p->pushed_us = 0;                /* it was not woken: the next message tries again, or push_retry_later() */
 	if (may_pass(error) && ++p->failures < cfg->max_failures) {
-		log_info("push", "the app server refuses; it is tried again with the next message", "owner", sterna_owner(c),
+		log_info("push", "the app server refuses; it is tried again later", "owner", sterna_owner(c),
 			"service", p->jid, "condition", name);
+		push_retry_later(c, p);
 		return;
 	}
 	log_notice("push", "the app server refuses, and is forgotten for this device", "owner", sterna_owner(c), "service",

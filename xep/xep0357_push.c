@@ -15,6 +15,8 @@ static const struct sterna_option options[] = {
 	STERNA_OPT(struct push_config, max_failures, "16", "1..1000",
 		"failures in a row, of the kind that may pass, after which a node is forgotten; others end it at once"),
 	STERNA_OPT(struct push_config, pause, "5s", "0s..1h", "at most one push in this time to a device that has not come; calls always"),
+	STERNA_OPT(struct push_config, retry, "30s", "0s..1h",
+		"after a failure of the kind that may pass the device is pushed to again in this time, then in twice that, up to 1 h; 0s: never"),
 	STERNA_OPT(struct push_config, with_sender, "false", NULL, "tell the app server who wrote"),
 	STERNA_OPT(struct push_config, with_body, "false", NULL, "tell the app server what was written; never of encrypted messages"),
 	STERNA_OPT(struct push_config, subscriptions, "true", NULL, "wake for requests for a subscription, too"),
@@ -95,6 +97,7 @@ void push_remove(struct sterna_call *c, struct push_service *p)
 	struct push_account *a = sterna_account_slot(c);
 
 	sterna_write(c, &drop, sterna_owner(c), p->jid, p->node);
+	push_forget_retry(c, p);
 	clear(p);
 	*p = a->item[--a->count];
 }
@@ -133,6 +136,7 @@ static void on_unloaded(struct sterna_call *c)
 static void on_deleted(struct sterna_call *c)
 {
 	sterna_write(c, &drop_all, sterna_owner(c));
+	push_forget_retries(c);
 }
 
 /* --- what clients ask for: §5, §6 --- */
@@ -199,7 +203,7 @@ static enum sterna_verdict on_disable(struct sterna_call *c)
 
 STERNA_MODULE(push, .spec = "XEP-0357 0.4.1", .summary = "Push Notifications",
 	.options = options, .config_size = sizeof(struct push_config), .account_size = sizeof(struct push_account),
-	.metrics = metrics,
+	.worker_size = sizeof(struct push_worker), .metrics = metrics,
 	.account_reads = (const struct sterna_account_read[]){ { &load_all, on_rows }, { 0 } },
 	.features = (const struct sterna_feature[]){ { NS_PUSH, STERNA_OWN_ACCOUNT }, { 0 } },
 	.hooks = (const struct sterna_hook[]){
@@ -209,7 +213,8 @@ STERNA_MODULE(push, .spec = "XEP-0357 0.4.1", .summary = "Push Notifications",
 	.on = (const struct sterna_lifecycle[]){
 		{ STERNA_ACCOUNT_UNLOADED, on_unloaded }, { STERNA_ACCOUNT_DELETED, on_deleted },
 		{ STERNA_SESSION_BOUND, push_on_here }, { STERNA_SESSION_RESUMED, push_on_here },
-		{ STERNA_SESSION_DETACHED, push_on_detached }, { 0 } },
+		{ STERNA_SESSION_DETACHED, push_on_detached },
+		{ STERNA_WORKER_TICK, push_on_tick }, { STERNA_WORKER_ENDED, push_on_worker_ended }, { 0 } },
 	.iq = (const struct sterna_iq[]){
 		{ STERNA_SET, STERNA_OWN_ACCOUNT, NS_PUSH, "enable", on_enable },
 		{ STERNA_SET, STERNA_OWN_ACCOUNT, NS_PUSH, "disable", on_disable }, { 0 } });

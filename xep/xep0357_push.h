@@ -9,7 +9,7 @@
 struct push_config {
 	unsigned max_services, max_failures;
 	struct sterna_size max_options;
-	struct sterna_duration pause;
+	struct sterna_duration pause, retry;
 	bool with_sender, with_body, subscriptions;
 };
 
@@ -24,10 +24,18 @@ struct push_service {
 	int64_t pushed_us;               /* last time; 0: not since the device was here last */
 	uint32_t sent;                   /* number (XEP-0198) of the newest message that should wake it */
 	bool waits;                      /* sent holds; not known to be acknowledged yet */
+	bool retrying;                   /* perhaps there is something of it in the worker's slot */
 };
 struct push_account {
 	struct push_service *item;
 	size_t count;
+};
+
+/** In the worker's slot: what is to be published once more (xep0357_retry.c). */
+struct push_retry;
+struct push_worker {
+	struct push_retry *retries;
+	unsigned retry_count;
 };
 
 enum { PUSH_SENT, PUSH_HELD, PUSH_FAILED, PUSH_REMOVED };
@@ -41,5 +49,17 @@ void push_remove(struct sterna_call *c, struct push_service *p);
 sterna_fn push_on_message, push_on_subscription, push_on_answer;
 void push_on_detached(struct sterna_call *c);
 void push_on_here(struct sterna_call *c);    /**< the device has a connection again */
+
+/** What is published: <pubsub/>. about: the stanza of the call tells more than that something came; NULL: it does not.
+ *  Made through the call. */
+struct sterna_elem *push_notification(struct sterna_call *c, const struct push_service *p, const struct sterna_elem *about);
+const char *push_id(struct sterna_call *c, const struct push_service *p); /**< a new id for an IQ to that service */
+
+/* xep0357_retry.c */
+void push_retry_later(struct sterna_call *c, struct push_service *p);
+void push_forget_retry(struct sterna_call *c, struct push_service *p);
+void push_forget_retries(struct sterna_call *c);     /**< all of the owner's */
+void push_on_tick(struct sterna_call *c);
+void push_on_worker_ended(struct sterna_call *c);
 
 #endif
