@@ -103,6 +103,10 @@ static const struct sterna_option limit_options[] = {
 	STERNA_OPT(M, uncommitted_stanzas, "1000", "1..100000", "of one connection that wait for a commit; then it is not read"),
 	STERNA_OPT(M, sm_queue_count, "5000", "10..1000000", "stanzas that a client has not acknowledged"),
 	STERNA_OPT(M, sm_queue_bytes, "2MiB", "64KiB..256MiB", "bytes of them"),
+	STERNA_OPT(M, burst_count, "20000", "10..2000000",
+		"stanzas that a client has asked for at once (the occupants of rooms that it enters) and has not taken; they count "
+		"neither for sm_queue_count nor for output_max"),
+	STERNA_OPT(M, burst_bytes, "32MiB", "1MiB..1GiB", "bytes of them"),
 	STERNA_OPT(M, sm_resume_time, "1h", "0..7d", "how long a lost stream may be resumed"),
 	STERNA_OPT(M, sm_ack_time, "60s", "5s..10m", "for the answer to a request for acknowledgement"),
 	STERNA_OPT(M, sm_request_after, "20", "1..1000", "stanzas after which an acknowledgement is asked for"),

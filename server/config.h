@@ -97,8 +97,8 @@ struct config_limits {
 	unsigned logins_at_once, sessions_per_account, roster_items, offline_messages;
 	unsigned uncommitted_stanzas;
 	/* stream management (XEP-0198) */
-	unsigned sm_queue_count;
-	struct sterna_size sm_queue_bytes;
+	unsigned sm_queue_count, burst_count;
+	struct sterna_size sm_queue_bytes, burst_bytes;
 	struct sterna_duration sm_resume_time, sm_ack_time;
 	unsigned sm_request_after;
 	/* between workers */

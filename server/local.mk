@@ -135,6 +135,7 @@ server_libsterna_la_SOURCES = \
 	server/sm_store.c \
 	server/stanza.c server/stanza.h \
 	server/stream.c server/stream.h \
+	server/stream_late.c server/stream_late.h \
 	server/subscription.c server/subscription.h \
 	server/tls.c server/tls.h \
 	server/tls_dane.c server/tls_dane.h \

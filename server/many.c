@@ -237,3 +237,61 @@ void sterna_send_many(struct sterna_call *c, struct sterna_shared *s, const stru
 	if (by_worker != first)
 		free(by_worker);
 }
+
+/* --- many to one --- */
+
+struct burst {
+	struct mail mail;
+	struct worker *to_worker;
+	struct jid *to;
+	size_t count;
+	struct stanza *stanzas[];
+};
+
+static void run_burst(struct burst *b)
+{
+	const struct account *a = account_find(b->to_worker, jid_bare(b->to));
+	struct sterna_session *s = a != NULL ? session_of(a, b->to) : NULL;
+
+	if (s != NULL)
+		session_ref(s)->asked_for = true;
+	for (size_t i = 0; i < b->count; i++) {
+		arrive(b->to_worker, b->stanzas[i], b->to);
+		stanza_unref(&b->stanzas[i]);
+	}
+	if (s != NULL)
+		s->asked_for = false;
+	session_unref(&s);
+	jid_unref(&b->to);
+	free(b);
+}
+
+static void on_burst(struct mail *m, struct loop *l)
+{
+	(void)l;
+	run_burst((struct burst *)m);
+}
+
+void sterna_send_burst(struct sterna_call *c, struct sterna_shared *const *s, size_t count, const struct jid *to)
+{
+	struct server *server = c->worker->server;
+	const struct jid *last = NULL;
+	struct burst *b;
+
+	if (!is_user(server, to, &last)) {
+		for (size_t i = 0; i < count; i++)
+			alone(c->worker, stanza_of(s[i]), to);
+		return;
+	}
+	b = xalloc(sizeof *b + count * sizeof b->stanzas[0]);
+	b->mail.run = on_burst;
+	b->to_worker = server_owner(server, to);
+	b->to = jid_ref(to);
+	for (size_t i = 0; i < count; i++)
+		if (s[i] != NULL)
+			b->stanzas[b->count++] = stanza_ref(stanza_of(s[i]));
+	if (b->to_worker == c->worker)
+		run_burst(b);
+	else
+		loop_post(b->to_worker->loop, &b->mail);
+}

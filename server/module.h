@@ -388,6 +388,9 @@ const struct sterna_elem *sterna_shared_elem(const struct sterna_shared *s);
 /** At once, without waiting for this call's batch: what a service (a room) sends live keeps its order. to: full JIDs,
  *  borrowed, in any number; each gets it as its own, through the stops of its side. Also to one. */
 void sterna_send_many(struct sterna_call *c, struct sterna_shared *s, const struct jid *const *to, size_t count);
+/** Many to one, who has asked for all of them (the occupants of a room that it enters): as single ones in this order, but
+ *  by other limits (limits.burst_count), as one mail, and written as the client takes them. */
+void sterna_send_burst(struct sterna_call *c, struct sterna_shared *const *s, size_t count, const struct jid *to);
 /** Straight to one session of the owner: pushes, notifications. */
 void sterna_send_to(struct sterna_call *c, struct sterna_session *s, struct sterna_elem *stanza);
 /** The same at once, as the message itself is delivered: copies keep the order of what they are copies of. */

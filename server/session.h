@@ -23,6 +23,7 @@ struct sterna_session {
 	int64_t open_since;              /* an archive id: since then it gets what is for the bare JID; 0: not known */
 	bool available, interested;      /* interested: has asked for the roster (RFC 6121 §2.2) */
 	bool gone;
+	bool asked_for;                  /* what comes now is of a burst that it has asked for (many.c) */
 	int64_t read_up_to;              /* it has read the archive up to this id: that does not wait for it */
 	struct stanza *presence;         /* last broadcast; NULL while unavailable */
 	struct map *directed;            /* bare or full JIDs that got directed presence; key is the value */

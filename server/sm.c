@@ -28,7 +28,7 @@ void sm_clear(struct sm *m)
 	}
 	free(m->queue);
 	m->queue = NULL;
-	m->head = m->count = m->size = m->bytes = 0;
+	m->head = m->count = m->size = m->bytes = m->burst_count = m->burst_bytes = 0;
 }
 
 void sm_free(struct sterna_session *s)
@@ -187,7 +187,7 @@ void sm_on_request(struct sterna_session *s)
 
 /* --- out --- */
 
-void sm_append(struct sm *m, struct stanza *st, const struct jid *to, int64_t archive_id)
+void sm_append(struct sm *m, struct stanza *st, const struct jid *to, int64_t archive_id, bool burst)
 {
 	if (m->count == m->size) {
 		const size_t size = m->size > 0 ? m->size * 2 : 8;
@@ -203,8 +203,19 @@ void sm_append(struct sm *m, struct stanza *st, const struct jid *to, int64_t ar
 	const size_t bytes = arena_size(st->arena);
 
 	m->queue[(m->head + m->count++) % m->size] = (struct sm_entry){
-		stanza_ref(st), jid_ref(to), archive_id, ++m->out, (uint32_t)bytes };
-	m->bytes += bytes;
+		stanza_ref(st), jid_ref(to), archive_id, ++m->out, (uint32_t)bytes, burst };
+	if (burst) {
+		m->burst_count++;
+		m->burst_bytes += bytes;
+	} else {
+		m->bytes += bytes;
+	}
+}
+
+static bool is_over(const struct sm *m, const struct config_limits *limits)
+{
+	return m->count - m->burst_count > limits->sm_queue_count || m->bytes > limits->sm_queue_bytes.bytes
+		|| m->burst_count > limits->burst_count || m->burst_bytes > limits->burst_bytes.bytes;
 }
 
 bool sm_push(struct sterna_session *s, struct stanza *st, const struct jid *to, int64_t archive_id)
@@ -213,8 +224,8 @@ bool sm_push(struct sterna_session *s, struct stanza *st, const struct jid *to, 
 	const struct config_limits *limits = &s->account->worker->server->config->limits;
 
 	/* Also between <enable/> and <enabled/>, which waits for a commit: it is written behind that. */
-	sm_append(m, st, to, archive_id);
-	if (!m->overflow && (m->count > limits->sm_queue_count || m->bytes > limits->sm_queue_bytes.bytes)) {
+	sm_append(m, st, to, archive_id, s->asked_for);
+	if (!m->overflow && is_over(m, limits)) {
 		/* In the next turn: this stanza's row is on its way by then, and can be marked to wait. */
 		m->overflow = true;
 		timer_set(&m->expiry, 0);
@@ -227,7 +238,8 @@ void sm_drop_acked(struct sm *m, uint32_t h)
 	while (m->count > 0 && (int32_t)(h - m->acked) > 0) {
 		struct sm_entry *e = sm_at(m, 0);
 
-		m->bytes -= e->size;
+		*(e->burst ? &m->burst_bytes : &m->bytes) -= e->size;
+		m->burst_count -= e->burst;
 		stanza_unref(&e->stanza);
 		jid_unref(&e->to);
 		m->head = (m->head + 1) % m->size;
@@ -275,11 +287,11 @@ void sm_request(struct sterna_session *s)
 {
 	struct sm *m = s->sm;
 
-	if (s->stream == NULL || !m->enabled || m->count == 0 || m->out - m->request_at < request_after(s))
+	if (s->stream == NULL || !m->enabled || m->count == 0 || (int32_t)(m->written - m->request_at) < (int32_t)request_after(s))
 		return;
 	if (m->asked_us == 0)
 		m->asked_us = loop_now_us(s->account->worker->loop);
-	m->request_at = m->out;
+	m->request_at = m->written;
 	stream_write(s->stream, "<r xmlns='" NS_SM "'/>", sizeof("<r xmlns='" NS_SM "'/>") - 1);
 }
 
@@ -288,7 +300,7 @@ void sm_replay(struct sterna_session *s)
 	struct sm *m = s->sm;
 
 	m->written = m->acked;
-	m->request_at = m->out - request_after(s);
+	m->request_at = m->written - request_after(s);
 	m->asked_us = 0;
 	sm_flush(s);
 	if (!m->back_from_crash)
@@ -300,11 +312,13 @@ void sm_replay(struct sterna_session *s)
 
 void sm_flush(struct sterna_session *s)
 {
+	const size_t high = s->account->worker->server->config->limits.output_high.bytes;
 	struct sm *m = s->sm;
 
 	if (s->stream == NULL || s->stream->state != STREAM_BOUND || !m->announced || m->resuming != NULL || m->withheld > 0)
 		return;
-	for (size_t i = m->written - m->acked; i < m->count; i++) {
+	/* What does not fit waits here, and not as bytes: see on_drained() in stream.c. */
+	for (size_t i = m->written - m->acked; i < m->count && buf_len(&s->stream->transport->out) <= high; i++) {
 		m->written++;
 		stream_send(s->stream, sm_at(m, i)->stanza, sm_at(m, i)->to);
 	}

@@ -14,6 +14,7 @@ struct sm_entry {
 	int64_t archive_id;              /* 0: no row */
 	uint32_t number;                 /* the n-th that we sent */
 	uint32_t size;
+	bool burst;                      /* it has asked for that (limits.burst_count) */
 };
 
 struct sm {
@@ -46,8 +47,9 @@ struct sm {
 	unsigned withheld;
 	struct sm_entry *queue;          /* a ring */
 	size_t head, count, size;
-	size_t bytes;
-	uint32_t request_at;             /* out, when <r/> was sent last */
+	size_t bytes;                    /* without: */
+	size_t burst_count, burst_bytes; /* of the queue: what it has asked for */
+	uint32_t request_at;             /* written, when <r/> was sent last */
 	uint64_t asked_us;               /* when an <r/> went out that is not answered yet; 0: none */
 	int64_t position;                /* archive rows up to here need not be read at recovery */
 	/* a resumption that waits for pending effects */
@@ -67,7 +69,7 @@ static inline bool sm_is_doomed(const struct sm *m)
 }
 
 struct sm *sm_new(struct sterna_session *s);
-void sm_append(struct sm *m, struct stanza *st, const struct jid *to, int64_t archive_id);
+void sm_append(struct sm *m, struct stanza *st, const struct jid *to, int64_t archive_id, bool burst);
 void sm_drop_acked(struct sm *m, uint32_t h);
 void sm_clear(struct sm *m);
 void sm_try_answer(struct sterna_session *s);

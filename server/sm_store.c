@@ -446,7 +446,7 @@ static void take_tag(struct sterna_session *s, const char *tag, const struct db_
 			(void)!stanza_new(&a, e, &st);
 		if (st != NULL) {
 			/* Numbers without a row in between were presence and answers: gone with the process. */
-			sm_append(m, st, NULL, db_int(rows, row, 0));
+			sm_append(m, st, NULL, db_int(rows, row, 0), false);
 			sm_at(m, m->count - 1)->number = n;
 			stanza_unref(&st);
 		}

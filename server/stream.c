@@ -11,6 +11,7 @@
 #include "server/sasl2.h"
 #include "server/session.h"
 #include "server/sm.h"
+#include "server/stream_late.h"
 
 static const unsigned from[] = { /* each state, and where it may come from */
 	[STREAM_OPEN] = STREAM_NEW,
@@ -84,7 +85,7 @@ void stream_send(struct stream *s, struct stanza *st, const struct jid *to)
 {
 	const char *whom = to != NULL ? jid_full(to) : NULL;
 
-	if (s->state == STREAM_CLOSED)
+	if (s->state == STREAM_CLOSED || stream_is_late(s, st, to))
 		return;
 	const size_t at = begin(s);
 
@@ -325,6 +326,7 @@ void stream_free_now(struct stream *s)
 	session_unref(&s->session);
 	s2s_forget(s);
 	xml_free(&s->xml);
+	stream_late_free(s);
 	if (s->framing != NULL)
 		s->framing->free(s);
 	net_gone(s);
@@ -515,6 +517,9 @@ static void on_drained(void *arg)
 	struct stream *s = arg;
 
 	stream_release(s, HOLD_OUTPUT);
+	stream_late_write(s);
+	if (s->session != NULL && s->session->stream == s && s->session->sm != NULL)
+		sm_flush(s->session);
 	if (s->kind->drained != NULL && s->state != STREAM_CLOSED)
 		s->kind->drained(s);
 }

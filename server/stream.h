@@ -14,6 +14,7 @@ struct registration;
 struct s2s;
 struct sasl2;
 struct sterna_session;
+struct stream_late;
 
 /** States, as bits: a rule names those in which its element may come. */
 enum stream_state {
@@ -112,6 +113,7 @@ struct stream {
 	struct stream *awake_prev, *awake_next; /* with a parser; the one heard last first */
 	bool awake;
 	struct stream *next_component; /* of the same domain; worker 0's */
+	struct stream_late *late;    /* stanzas that wait for room in the output (stream_late.h); or NULL */
 	const char *closed_text;     /* why the connection ended by itself; static; NULL */
 };
 

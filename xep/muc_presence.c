@@ -315,14 +315,16 @@ void muc_show_others(struct sterna_call *c, struct muc_room *room, const struct 
 {
 	static const struct muc_say nothing = { 0 };
 	const bool with_jid = muc_shows_jids(room, to->occupant->role);
-	const struct jid *jid = to->jid;
+	struct sterna_shared **all = sterna_alloc(c, (room->count + 1) * sizeof *all);
+	size_t count = 0;
 
 	for (size_t i = 0; i < room->count; i++) {
 		struct muc_session *s = room->list[i];
 
 		if (s->occupant != to->occupant && s->occupant->sessions == s && is_broadcast(room, s->occupant, &nothing))
-			sterna_send_many(c, plain(c, room, s->occupant, with_jid), &jid, 1);
+			all[count++] = plain(c, room, s->occupant, with_jid);
 	}
+	sterna_send_burst(c, all, count, to->jid);
 }
 
 /* --- going --- */

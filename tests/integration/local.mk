@@ -43,6 +43,7 @@ EXTRA_DIST += \
 	tests/integration/test_manual.py \
 	tests/integration/test_out_of_tree.py \
 	tests/integration/test_pubsub.py \
+	tests/integration/test_rooms.py \
 	tests/integration/test_register.py \
 	tests/integration/test_reload.py \
 	tests/integration/test_rfc6121_delivery.py \
