@@ -1,5 +1,6 @@
 /* http_api.c - module.h's functions about HTTP that touch connections, files and the server's secret. */
 #include <dirent.h>
+#include <errno.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <stdarg.h>
@@ -114,6 +115,41 @@ void sterna_http_read(struct sterna_mod *m, struct sterna_http_request *r, stern
 	r->later = true;
 	http_conn_wait(r->conn, on_gone, read);
 	db_read(w->db, stmt, values, on_rows, read);
+}
+
+/* --- files that are not wanted any more --- */
+
+struct removal {
+	struct work work;
+	char *path;
+};
+
+static void on_remove(struct work *w)
+{
+	const struct removal *r = (const struct removal *)w;
+
+	if (unlink(r->path) != 0 && errno != ENOENT)
+		log_error("http", "a file cannot be removed", "path", r->path, "error", strerrordesc_np(errno));
+}
+
+static void on_removed(struct work *w)
+{
+	struct removal *r = (struct removal *)w;
+
+	free(r->path);
+	free(r);
+}
+
+void sterna_remove_file(struct sterna_mod *m, const char *path)
+{
+	struct removal *r = xalloc(sizeof *r);
+
+	r->path = xstrdup(path);
+	work_init(&r->work, m->server->workers[0]->loop, on_remove, on_removed);
+	if (work_submit(m->server->pool, &r->work) == STERNA_OK)
+		return;
+	on_remove(&r->work); /* too much waits for helpers: better a moment here than a file that stays */
+	on_removed(&r->work);
 }
 
 /* --- old days --- */

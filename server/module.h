@@ -541,6 +541,8 @@ int64_t sterna_http_now(const struct sterna_http_request *r);                /**
 void sterna_sign(struct sterna_mod *m, const char *text, char mac[STERNA_MAC_LEN]);
 /** In load(): a path as the configuration means it; borrowed, as long as the server. */
 const char *sterna_mod_file(struct sterna_mod *m, const char *path);
+/** Remove a file; done later, by a helper thread. One that is not there is no mistake. */
+void sterna_remove_file(struct sterna_mod *m, const char *path);
 /** Remove folders named by a day ("20261126") before that time, and the files in them; done later, by a helper thread. */
 void sterna_purge_days(struct sterna_mod *m, const char *folder, int64_t before);
 

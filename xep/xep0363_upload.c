@@ -10,9 +10,11 @@
 #define NS_UPLOAD "urn:xmpp:http:upload:0"
 #define NS_DISCO_INFO "http://jabber.org/protocol/disco#info"
 #define NS_DISCO_ITEMS "http://jabber.org/protocol/disco#items"
+#define NS_SWEEP "urn:sterna:upload:sweep"
 #define PATH "/upload/"
 
-enum { NAME_MAX_BYTES = 200, TYPE_MAX_BYTES = 100, SLOT_LEN = 8 + 1 + 32 + 1 + 32, DAY_S = 86400, MAC_LEN = 64 };
+enum { NAME_MAX_BYTES = 200, TYPE_MAX_BYTES = 100, SLOT_LEN = 8 + 1 + 32 + 1 + 32, DAY_S = 86400, MAC_LEN = 64,
+	SWEEP_MAX = 200 };
 
 struct upload_config {
 	struct sterna_list domains, types;
@@ -57,11 +59,20 @@ static const struct db_stmt purge = {
 	.sql = "DELETE FROM upload_slot WHERE owner = $1 AND created < $2",
 };
 static const struct db_stmt forget = {
-	.name = "upload_forget", .params = "t", .sql = "DELETE FROM upload_slot WHERE owner = $1",
+	.name = "upload_forget", .params = "t", .sql = "UPDATE upload_slot SET owner = '' WHERE owner = $1",
+};
+/* Of accounts that are gone. */
+static const struct db_stmt orphans = {
+	.name = "upload_orphans", .params = "i", .columns = "t",
+	.sql = "SELECT slot FROM upload_slot WHERE owner = '' ORDER BY created LIMIT $1",
+};
+static const struct db_stmt drop = {
+	.name = "upload_drop", .params = "t", .sql = "DELETE FROM upload_slot WHERE slot = $1",
 };
 
 struct upload {
 	char *folder;
+	char *domain;                        /* of a service of ours: whom the module writes to; NULL: there is none */
 	_Atomic int64_t purged;              /* Unix time */
 };
 
@@ -281,9 +292,68 @@ static enum sterna_verdict on_items(struct sterna_call *c)
 	return sterna_reply(c, sterna_elem(c, "query", NS_DISCO_ITEMS));
 }
 
+/* --- an account is deleted: its files go --- */
+
+/* Which files those are must be read, which only a request can wait for: the module writes one to its own service. */
+static void ask_to_sweep(struct sterna_call *c, const char *from)
+{
+	const struct upload *u = sterna_mod_data(sterna_mod(c));
+	struct sterna_elem *iq = sterna_elem(c, "iq", NS_CLIENT);
+
+	if (u->domain == NULL)
+		return;
+	sterna_attr(iq, "type", "set");
+	sterna_attr(iq, "id", "sweep");
+	sterna_attr(iq, "from", from);
+	sterna_attr(iq, "to", u->domain);
+	sterna_add(iq, "sweep", NS_SWEEP);
+	sterna_send(c, iq);
+}
+
 static void on_deleted(struct sterna_call *c)
 {
-	sterna_write(c, &forget, sterna_owner(c)); /* the files go when they are old: others were sent the addresses */
+	sterna_write(c, &forget, sterna_owner(c));
+	ask_to_sweep(c, sterna_owner(c));
+}
+
+static char *file_of(struct sterna_mod *m, const struct slot *s)
+{
+	const struct upload *u = sterna_mod_data(m);
+
+	return xasprintf("%s/%.8s/%.32s", u->folder, s->id, s->id + 9);
+}
+
+static enum sterna_verdict on_orphans(struct sterna_call *c, enum sterna_result rc, const struct sterna_rows *rows)
+{
+	if (rc != STERNA_OK)
+		return sterna_reject(c, STERNA_RESOURCE_CONSTRAINT, NULL); /* with the next account that goes */
+	for (size_t i = 0; i < rows->count; i++) {
+		struct slot s = { .type = "" };
+		char *file;
+
+		snprintf(s.id, sizeof s.id, "%s", rows->text[i]);
+		sterna_write(c, &drop, rows->text[i]);
+		if (strlen(s.id) != SLOT_LEN)
+			continue;
+		file = file_of(sterna_mod(c), &s);
+		sterna_remove_file(sterna_mod(c), file);
+		free(file);
+	}
+	if (rows->count == SWEEP_MAX)
+		ask_to_sweep(c, jid_full(sterna_to(c)));
+	return sterna_reply(c, NULL);
+}
+
+static enum sterna_verdict on_sweep(struct sterna_call *c)
+{
+	const struct upload *u = sterna_mod_data(sterna_mod(c));
+	const struct jid *from = sterna_from(c);
+	const bool is_us = u->domain != NULL && strcmp(jid_full(from), u->domain) == 0;
+
+	/* What clients say comes from their full addresses: a bare one of ours is the server itself. */
+	if (!is_us && (!is_local(c) || jid_resource(from) != NULL))
+		return sterna_reject(c, STERNA_SERVICE_UNAVAILABLE, NULL);
+	return sterna_read(c, on_orphans, &orphans, (int64_t)SWEEP_MAX);
 }
 
 /* --- HTTP: §6 --- */
@@ -309,13 +379,6 @@ static bool read_path(struct sterna_mod *m, const char *path, struct slot *s)
 	memcpy(signed_id, s->id, sizeof signed_id);
 	sign_id(m, signed_id, s->name);
 	return same(signed_id, s->id, SLOT_LEN);
-}
-
-static char *file_of(struct sterna_mod *m, const struct slot *s)
-{
-	const struct upload *u = sterna_mod_data(m);
-
-	return xasprintf("%s/%.8s/%.32s", u->folder, s->id, s->id + 9);
 }
 
 static void on_put(struct sterna_mod *m, struct sterna_http_request *r)
@@ -398,6 +461,10 @@ static void on_get(struct sterna_mod *m, struct sterna_http_request *r)
 
 static enum sterna_result serve(struct sterna_mod *m, const char *domain)
 {
+	struct upload *u = sterna_mod_data(m);
+
+	if (u->domain == NULL)
+		u->domain = xstrdup(domain);
 	return sterna_serve(m, domain, "store", "file", "HTTP File Upload");
 }
 
@@ -426,6 +493,7 @@ static void unload(struct sterna_mod *m)
 	struct upload *u = sterna_mod_data(m);
 
 	free(u->folder);
+	free(u->domain);
 	free(u);
 }
 
@@ -434,6 +502,7 @@ STERNA_MODULE(upload, .spec = "XEP-0363 1.2.0", .summary = "HTTP File Upload",
 	.options = options, .config_size = sizeof(struct upload_config), .metrics = metrics, .load = load, .unload = unload,
 	.iq = (const struct sterna_iq[]){
 		{ STERNA_GET, STERNA_SERVICE, NS_UPLOAD, "request", on_slot },
+		{ STERNA_SET, STERNA_SERVICE, NS_SWEEP, "sweep", on_sweep },
 		{ STERNA_GET, STERNA_SERVICE, NS_DISCO_INFO, "query", on_info },
 		{ STERNA_GET, STERNA_SERVICE, NS_DISCO_ITEMS, "query", on_items }, { 0 } },
 	.on = (const struct sterna_lifecycle[]){ { STERNA_ACCOUNT_DELETED, on_deleted }, { 0 } },

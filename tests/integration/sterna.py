@@ -3,6 +3,7 @@
 STERNA_BUILD       the build folder (default: build/ at the top of the tree)
 STERNA_TEST_PG     libpq conninfo of a cluster where databases may be created (for --db postgresql)
 """
+import contextlib
 import json
 import os
 import pathlib
@@ -11,6 +12,7 @@ import re
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import tempfile
 import time
@@ -195,6 +197,18 @@ class Server:
         if done.returncode:
             raise ServerError('psql: %s' % done.stderr.strip())
         return done.stdout.strip()
+
+    def sql(self, statement):
+        """Runs a statement on the daemon's own database; the first row's first value."""
+        if self.db == 'sqlite':
+            with contextlib.closing(sqlite3.connect(str(self.home / 'sterna.db'), timeout=30)) as db, db:
+                row = db.execute(statement).fetchone()
+            return str(row[0]) if row else ''
+        done = subprocess.run(['psql', '-X', '-q', '-A', '-t', '-v', 'ON_ERROR_STOP=1', '-d', self.tree['storage']['conninfo'],
+                               '-c', statement], capture_output=True, text=True)
+        if done.returncode:
+            raise ServerError('psql: %s' % done.stderr.strip())
+        return done.stdout.split('\n')[0]
 
     # -- the tool ------------------------------------------------------------------------------------
 

@@ -180,3 +180,38 @@ def test_a_full_disk_and_other_trouble(t):
     status = request(t, 'PUT', put, b'hello')[0]
     check(status in (404, 500), 'PUT: %d' % status)
     juliet.ping('p1')
+
+
+def gone(path, t):
+    until = time.monotonic() + 10
+    while path in files(t) and time.monotonic() < until:
+        time.sleep(0.05)
+    return path not in files(t)
+
+
+@accounts('juliet', 'romeo', 'tybalt')
+@private()
+def test_files_of_a_deleted_account(t):
+    """an account that is deleted, by the administrator or by itself, takes its files with it, and nobody else's"""
+    left = {}
+    for role in ('juliet', 'romeo', 'tybalt'):
+        before = set(files(t))
+        client = t.login(role)
+        put, get = slot(client, role + '.txt', 5)
+        check(request(t, 'PUT', put, b'hello')[0] == 201, role)
+        slot(client, 'never-uploaded.txt', 5)
+        left[role] = (get, next(iter(set(files(t)) - before)), client)
+    get, path, client = left['romeo']
+    client.send("<iq type='set' id='w' to='upload.localhost'><sweep xmlns='urn:sterna:upload:sweep'/></iq>")
+    check(condition_of(client.wait_for(lambda e: e.get('id') == 'w')) == 'service-unavailable', 'anyone may sweep')
+    t.server.sql("with recursive n(i) as (select 1 union all select i + 1 from n where i < 450) insert into upload_slot"
+                 " (slot, owner, size, created) select 'left by another' || i, '', 1, 1 from n")
+    t.server.ctl('user', 'delete', t.bare('juliet'))
+    check(gone(left['juliet'][1], t) and request(t, 'GET', left['juliet'][0])[0] == 404, 'deleted by the administrator')
+    client.send("<iq type='set' id='r'><query xmlns='jabber:iq:register'><remove/></query></iq>")
+    check(gone(path, t) and request(t, 'GET', get)[0] == 404, 'removed by itself')
+    check(request(t, 'GET', left['tybalt'][0])[2] == b'hello', 'the files of others')
+    until = time.monotonic() + 10
+    while t.server.sql("select count(*) from upload_slot where owner = ''") != '0':
+        check(time.monotonic() < until, 'what is many is not swept to its end')
+        time.sleep(0.1)
