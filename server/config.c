@@ -15,6 +15,8 @@ static const struct sterna_option host_options[] = {
 	STERNA_OPT(H, key, NULL, NULL, "file with the private key, PEM"),
 	STERNA_OPT(H, anonymous, "false", NULL, "let anyone in under an address made up for the session (SASL ANONYMOUS)"),
 	STERNA_OPT(H, registration, "false", NULL, "let clients make accounts themselves (XEP-0077); invites abuse"),
+	STERNA_OPT(H, registration_approval, "false", NULL,
+		"an account made so is disabled until an administrator enables it (user enable); not with an invitation"),
 	STERNA_OPT(H, invitations, "true", NULL, "let those make an account who were invited (XEP-0445)"),
 	{ 0 }
 };

@@ -40,6 +40,7 @@ struct config_host {
 	const char *certificate, *key;          /* PEM files; NULL: none of its own, tls.certificate is used */
 	bool anonymous;                         /* SASL ANONYMOUS */
 	bool invitations;                       /* with a token of an invitation (XEP-0445) */
+	bool registration_approval;             /* … which an administrator has to approve */
 	bool registration;                      /* in-band registration of accounts (XEP-0077) */
 };
 

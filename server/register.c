@@ -123,6 +123,14 @@ static void end(struct registration *r, enum sterna_condition condition, const c
 		stream_release(s, HOLD_WORK);
 }
 
+/* Who was invited is approved already. */
+static bool awaits_approval(const struct registration *r)
+{
+	const struct host *h = server_host(r->worker->server, jid_domain(r->jid));
+
+	return r->invite == NULL && h != NULL && h->config->registration_approval;
+}
+
 static void note_made(const struct registration *r)
 {
 	const struct stream *s = r->stream;
@@ -148,7 +156,7 @@ static void on_made(void *arg, enum sterna_result rc, const struct db_rows *rows
 	if (rc == STERNA_OK) {
 		note_made(r);
 		log_notice("register", "account made", "jid", jid_full(r->jid), "invited_by",
-			r->invite != NULL ? r->invite->inviter : NULL, "peer", r->stream != NULL ? r->stream->transport->peer : NULL);
+			r->invite != NULL ? r->invite->inviter : NULL, "waits", awaits_approval(r) ? "for approval" : NULL, "peer", r->stream != NULL ? r->stream->transport->peer : NULL);
 		if (r->invite != NULL)
 			invite_befriend(r->worker, r->invite, r->jid, r->token);
 		end(r, 0, NULL);
@@ -171,6 +179,8 @@ static void on_keys(void *arg, enum sterna_result rc, const struct credential_se
 	const int64_t now = loop_wall_us(r->worker->loop);
 
 	user_add_account(b, jid_full(r->jid), now, keys);
+	if (awaits_approval(r))
+		user_add_disabled(b, jid_full(r->jid), "waits for approval");
 	if (r->invite != NULL)
 		db_batch_add(b, &invite_use, (const struct db_value[]){ db_text(r->invite->hash), db_text(jid_full(r->jid)),
 			DB_INT(now) });
@@ -238,7 +248,9 @@ static void send_form(struct stream *s, const struct stanza *st)
 	struct stanza *r = stanza_result(st);
 	struct sterna_elem *query = elem_add(r->arena, r->elem, "query", NS_REGISTER);
 
-	elem_add_text_elem(r->arena, query, "instructions", "Choose a name and a password for your account.");
+	elem_add_text_elem(r->arena, query, "instructions", s->host->config->registration_approval && !is_invited(s)
+		? "Choose a name and a password for your account. You can use it when an administrator has approved it."
+		: "Choose a name and a password for your account.");
 	if (is_invited(s) && *s->invite->username != '\0')
 		elem_add_text_elem(r->arena, query, "username", s->invite->username);
 	else

@@ -258,6 +258,11 @@ void user_add_account(struct db_batch *b, const char *jid, int64_t now_us, const
 		add_credential(b, &insert_credential, jid, &keys->of[h]);
 }
 
+void user_add_disabled(struct db_batch *b, const char *jid, const char *reason)
+{
+	db_batch_add(b, &set_state, (const struct db_value[]){ db_text(jid), DB_INT(1), db_text(reason) });
+}
+
 void user_add_password(struct db_batch *b, const char *jid, const struct credential_set *keys)
 {
 	db_batch_add(b, &drop_credentials, (const struct db_value[]){ db_text(jid) });

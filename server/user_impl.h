@@ -27,6 +27,8 @@ bool users_wait(struct users *u, const unsigned *pending);
 
 /** The statements of one new account: a row that must not be there yet, and its keys. */
 void user_add_account(struct db_batch *b, const char *jid, int64_t now_us, const struct credential_set *keys);
+/** That of an account that is not to be used, for a reason that its owner may read. */
+void user_add_disabled(struct db_batch *b, const char *jid, const char *reason);
 /** Those of a new password: other keys, no tokens. */
 void user_add_password(struct db_batch *b, const char *jid, const struct credential_set *keys);
 /** Those of its end: all that the core stores of it. */

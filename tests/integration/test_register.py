@@ -1,4 +1,6 @@
 """The life of an account that its owner made (XEP-0077)."""
+import json
+
 from suite import accounts, check, private
 from xmpp import XmppError
 
@@ -109,3 +111,32 @@ def test_remove(t):
         pass
     romeo.send("<message to='%s' type='chat' id='m'><body>x</body></message>" % t.bare('juliet'))
     check(romeo.wait_for(lambda e: e.get('id') == 'm').get('type') == 'error', 'a message was taken')
+
+
+@private(hosts__localhost__registration=True, hosts__localhost__registration_approval=True)
+@accounts()
+def test_approval(t):
+    """XEP-0077: where administrators approve, who registered waits for them, and is told so; who was invited does not"""
+    client = t.server.client('juliet', 'pw').connect()
+    client.secure()
+    form = ask(client, '', kind='get').find('{%s}query' % NS_REGISTER)
+    check('administrator' in form.find('{%s}instructions' % NS_REGISTER).text, 'not told')
+    check(condition(ask(client, pair('juliet', 'pw'))) == 'result', 'not made')
+    client.close()
+    check('waits for approval' in t.server.ctl('user', 'show', 'juliet@localhost'), 'administrators do not see it')
+    try:
+        t.server.client('juliet', 'pw').login()
+        raise AssertionError('logged in without approval')
+    except XmppError as error:
+        check('account-disabled' in str(error), error)
+    t.server.ctl('user', 'enable', 'juliet@localhost')
+    t.server.client('juliet', 'pw').login().cut()
+    made = json.loads(t.server.ctl('--json', 'invite', 'create', '', '', 'localhost'))
+    client = t.server.client('romeo', 'pw').connect()
+    client.secure()
+    client.send("<iq type='set' id='pa' to='localhost'><preauth xmlns='urn:xmpp:pars:0' token='%s'/></iq>"
+                % made['uri'].partition('preauth=')[2])
+    client.wait_for(lambda e: e.get('id') == 'pa')
+    check(condition(ask(client, pair('romeo', 'pw'))) == 'result', 'not made')
+    client.close()
+    t.server.client('romeo', 'pw').login().cut()
