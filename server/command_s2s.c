@@ -34,15 +34,18 @@ static json_t *stream_json(struct stream *s)
 		"bidirectional", (int)x->bidi, "stream_management", (int)(x->sm_out || x->sm != NULL), "may_write_to", hosts);
 }
 
-static json_t *link_json(const struct s2s_link *l)
+json_t *s2s_link_json(const struct s2s_link *l)
 {
-	return json_pack("{s:s, s:s, s:s, s:i, s:I, s:I, s:I, s:I, s:I, s:i, s:s?, s:s?, s:I, s:I}", "domain",
+	const struct s2s_item *first = l->sent.first != NULL ? l->sent.first : l->waiting.first;
+
+	return json_pack("{s:s, s:s, s:s, s:i, s:I, s:I, s:I, s:I, s:I, s:i, s:s?, s:s?, s:I, s:I, s:f, s:f}", "domain",
 		jid_full(l->remote), "host", jid_full(l->host->jid), "state", state_of(l), "worker", (int)l->worker->index,
 		"waiting", (json_int_t)l->waiting.count, "unconfirmed", (json_int_t)l->sent.count, "bytes", (json_int_t)l->bytes,
 		"sent", (json_int_t)l->sent_count, "received", (json_int_t)l->received, "failures", (int)l->failures,
 		"condition", l->condition != 0 ? condition_name(l->condition) : NULL, "why", *l->why != '\0' ? l->why : NULL,
 		"last_up_us", (json_int_t)l->last_up_wall_us, "retry_in_ms", timer_is_set(&l->retry) && l->retry.due_us > now_us(l)
-			? (json_int_t)((l->retry.due_us - now_us(l)) / 1000) : 0);
+			? (json_int_t)((l->retry.due_us - now_us(l)) / 1000) : 0, "latency_ms", (double)l->latency_us / 1000,
+		"oldest_ms", first != NULL ? (double)(now_us(l) - first->since_us) / 1000 : 0.0);
 }
 
 static json_t *trail_json(const struct trail *t)
@@ -65,7 +68,7 @@ static json_t *list_part(struct worker *w, struct request_part *p)
 	(void)p;
 	for (size_t at = 0; (e = map_next(&w->links, &at)) != NULL && json_array_size(list) < LIST_MAX;) {
 		const struct s2s_link *l = e->value;
-		json_t *o = link_json(l);
+		json_t *o = s2s_link_json(l);
 
 		if (l->stream != NULL)
 			json_object_set_new(o, "stream", stream_json(l->stream));
@@ -86,43 +89,6 @@ static void s2s_list_command(struct request *r)
 
 /* --- one domain --- */
 
-static struct worker *owner(struct request *r)
-{
-	struct jid *j = NULL;
-
-	const char *domain = request_arg(r, "domain");
-
-	if (jid_parse(domain, strlen(domain), &j) != STERNA_OK || jid_local(j) != NULL || jid_resource(j) != NULL) {
-		jid_unref(&j);
-		request_refuse(r, "failed", "domain", "'%s' is no domain", domain);
-		return NULL;
-	}
-	if (server_host(r->daemon->server, jid_full(j)) != NULL || !s2s_is_on(r->daemon->server)) {
-		request_refuse(r, "failed", "domain", s2s_is_on(r->daemon->server) ? "'%s' is a domain of ours"
-			: "s2s.enabled is false: there are no links to other servers", domain);
-		jid_unref(&j);
-		return NULL;
-	}
-	r->data = j;
-	return s2s_owner(r->daemon->server, jid_full(j));
-}
-
-static void answer_first(struct request *r)
-{
-	struct jid *j = r->data;
-
-	r->data = NULL;
-	jid_unref(&j);
-	request_answer(r, json_incref(r->parts[0]));
-}
-
-static const char *trust_name(enum config_trust t)
-{
-	static const char *const names[] = { "none", "dialback", "pkix", "dane", "pinned" };
-
-	return names[t];
-}
-
 static json_t *explain_part(struct worker *w, struct request_part *p)
 {
 	const char *domain = jid_full(request_of(p)->data);
@@ -135,7 +101,7 @@ static json_t *explain_part(struct worker *w, struct request_part *p)
 
 		if (strcmp(jid_full(l->remote), domain) != 0)
 			continue;
-		o = link_json(l);
+		o = s2s_link_json(l);
 		if (l->stream != NULL)
 			json_object_set_new(o, "stream", stream_json(l->stream));
 		if (l->attempt != NULL)
@@ -148,16 +114,16 @@ static json_t *explain_part(struct worker *w, struct request_part *p)
 		if (s->s2s != NULL && !s->s2s->out && s->s2s->remote != NULL && strcmp(jid_full(s->s2s->remote), domain) == 0)
 			json_array_append_new(streams, stream_json(s));
 	return json_pack("{s:s, s:s, s:b, s:o, s:o}", "domain", domain, "trust",
-		trust_name(s2s_trust_of(w->server, domain)), "route", config_route(w->server->config, domain) != NULL,
+		config_trust_name(s2s_trust_of(w->server, domain)), "route", config_route(w->server->config, domain) != NULL,
 		"links", links, "incoming", streams);
 }
 
 static void s2s_explain_command(struct request *r)
 {
-	struct worker *w = owner(r);
+	struct worker *w = s2s_command_owner(r);
 
 	if (w != NULL)
-		request_gather(r, w, explain_part, answer_first);
+		request_gather(r, w, explain_part, s2s_command_answer);
 }
 
 static json_t *reset_part(struct worker *w, struct request_part *p)
@@ -182,10 +148,10 @@ static json_t *reset_part(struct worker *w, struct request_part *p)
 
 static void s2s_reset_command(struct request *r)
 {
-	struct worker *w = owner(r);
+	struct worker *w = s2s_command_owner(r);
 
 	if (w != NULL)
-		request_gather(r, w, reset_part, answer_first);
+		request_gather(r, w, reset_part, s2s_command_answer);
 }
 
 /* --- a try --- */
@@ -213,7 +179,7 @@ static json_t *test_part(struct worker *w, struct request_part *p)
 	if (h == NULL)
 		return json_pack("{s:s}", "error", "that is no domain of ours");
 	if (s2s_trust_of(w->server, jid_full(r->data)) == CONFIG_TRUST_NONE)
-		return json_pack("{s:s}", "error", "the configuration does not let us talk to that domain");
+		return json_pack("{s:s}", "error", "the configuration does not let us talk to that domain, or it is isolated");
 	struct s2s_link *l = s2s_link(w, h, r->data);
 
 	if (l == NULL || l->test != NULL || w->stopping)
@@ -238,7 +204,7 @@ static void test_done(struct request *r)
 
 static void s2s_test_command(struct request *r)
 {
-	struct worker *w = owner(r);
+	struct worker *w = s2s_command_owner(r);
 
 	if (w != NULL)
 		request_gather(r, w, test_part, test_done);

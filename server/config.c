@@ -160,6 +160,15 @@ static const struct sterna_option s2s_options[] = {
 	STERNA_OPT(R, verifications, "32", "1..1000", "dialback keys that wait to be verified by one domain"),
 	STERNA_OPT(R, allow, NULL, NULL, "talk to these domains only ('*.example': all below example)"),
 	STERNA_OPT(R, deny, NULL, NULL, "never talk to these domains"),
+	STERNA_OPT(R, peer_stanzas, "20000/s", NULL, "that one domain may send us, over all its streams; then they are held back"),
+	STERNA_OPT(R, peer_bytes, "32MiB/s", NULL, "the same for bytes"),
+	STERNA_OPT(R, peer_presence, "10000/s", NULL, "the same for presence"),
+	STERNA_OPT(R, peer_joins, "3000/m", NULL, "the same for entries to rooms"),
+	STERNA_OPT(R, peer_subscriptions, "600/m", NULL, "requests for subscriptions; more are refused"),
+	STERNA_OPT(R, peer_factor, NULL, NULL, "domain ('*.example': all below example) and by how much its rates are larger; 0: no limit"),
+	STERNA_OPT(R, isolate_after, "1000", "0..1000000", "offences of one domain, then nothing is taken from it or sent to it; 0: never"),
+	STERNA_OPT(R, isolate_within, "10m", "10s..1d", "the time within which they count"),
+	STERNA_OPT(R, isolate_time, "1h", "10s..365d", "how long it is isolated then"),
 	STERNA_OPT(R, private_addresses, "false", NULL, "connect also to addresses that are not public"),
 	{ 0 }
 };

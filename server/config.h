@@ -124,6 +124,10 @@ struct config_auth {
 
 /** What a peer must show (S2S_TRUST_NAMES in this order). */
 enum config_trust { CONFIG_TRUST_NONE, CONFIG_TRUST_DIALBACK, CONFIG_TRUST_PKIX, CONFIG_TRUST_DANE, CONFIG_TRUST_PINNED };
+/** What another domain may send us: budgets, as indices. */
+enum config_budget { CONFIG_BUDGET_STANZAS, CONFIG_BUDGET_BYTES, CONFIG_BUDGET_PRESENCE, CONFIG_BUDGET_SUBSCRIPTIONS,
+	CONFIG_BUDGET_JOINS };
+
 struct config_s2s {
 	bool enabled;
 	unsigned trust;                         /* enum config_trust */
@@ -131,6 +135,10 @@ struct config_s2s {
 	struct sterna_duration connect_time, try_time, idle_time, stall_time, queue_time, retry_time, resume_time;
 	struct sterna_size queue_bytes;
 	unsigned queue_stanzas, connections, verifications;
+	struct sterna_rate peer_stanzas, peer_bytes, peer_presence, peer_subscriptions, peer_joins;
+	struct sterna_pairs peer_factor;        /* domain, whole number: times the rates above; 0: no limit */
+	unsigned isolate_after;                 /* offences; 0: never */
+	struct sterna_duration isolate_within, isolate_time;
 	struct sterna_list allow, deny;         /* domains; "*.example" for all below */
 	bool private_addresses;
 };
@@ -261,8 +269,11 @@ static inline const struct config_route *config_routes(const struct config *c)
 	return c->routes.item;
 }
 /** The route to that domain (as written: prepared or A-labels), or NULL. */
+/** The rate of one of its budgets; count 0: no limit. */
+struct sterna_rate config_budget(const struct config *c, enum config_budget b, const char *domain);
 const struct config_route *config_route(const struct config *c, const char *domain);
 /** What that peer must show: routes with pins, trust_of, trust; allow and deny. */
+const char *config_trust_name(enum config_trust t);
 enum config_trust config_trust_of(const struct config *c, const char *domain);
 /** 64 hexadecimal digits, in pairs with colons between them or not. */
 bool config_fingerprint(const char *text, unsigned char out[32]);

@@ -60,6 +60,13 @@ static enum sterna_result check_resolver(const char *text, const struct config_n
 	return config_fail(err, n, false, "'%.80s' is no resolver; write 192.0.2.53 or 192.0.2.53@5353", text);
 }
 
+static bool is_number(const char *text)
+{
+	const size_t len = strspn(text, "0123456789");
+
+	return len > 0 && len < 8 && text[len] == '\0' && atol(text) <= 1000000;
+}
+
 enum sterna_result config_check_s2s(struct config *c, struct config_error *err)
 {
 	const struct config_node *map = config_child(c->root, "routes");
@@ -69,6 +76,11 @@ enum sterna_result config_check_s2s(struct config *c, struct config_error *err)
 	c->dns.trust_anchor = config_file(c, c->dns.trust_anchor);
 	for (size_t i = 0; rc == STERNA_OK && i < c->dns.servers.count; i++)
 		rc = check_resolver(c->dns.servers.item[i], config_blame(config_child(c->root, "dns"), "servers"), err);
+
+	for (size_t i = 0; rc == STERNA_OK && i < c->s2s.peer_factor.count; i++)
+		if (!is_number(c->s2s.peer_factor.value[i]))
+			rc = config_fail(err, config_blame(config_child(c->root, "s2s"), "peer_factor"), false,
+				"'%.80s' is no whole number up to 1000000", c->s2s.peer_factor.value[i]);
 
 	for (size_t i = 0; rc == STERNA_OK && i < c->routes.count; i++)
 		rc = check_route(c, &routes[i], config_nth(map, i), err);
@@ -103,12 +115,17 @@ static bool has(const struct sterna_list *l, const char *domain)
 	return false;
 }
 
+static const char *const trust_names[] = { "none", "dialback", "pkix", "dane", "pinned" };
+
+const char *config_trust_name(enum config_trust t)
+{
+	return trust_names[t];
+}
+
 static enum config_trust level(const char *name)
 {
-	static const char *const names[] = { "none", "dialback", "pkix", "dane", "pinned" };
-
-	for (unsigned i = 0; i < sizeof names / sizeof *names; i++)
-		if (strcmp(names[i], name) == 0)
+	for (unsigned i = 0; i < sizeof trust_names / sizeof *trust_names; i++)
+		if (strcmp(trust_names[i], name) == 0)
 			return (enum config_trust)i;
 	return CONFIG_TRUST_NONE; /* the option's range knows no other */
 }
@@ -129,4 +146,21 @@ enum config_trust config_trust_of(const struct config *c, const char *domain)
 		if (is_match(s->trust_of.key[i], domain))
 			return level(s->trust_of.value[i]);
 	return (enum config_trust)s->trust;
+}
+
+struct sterna_rate config_budget(const struct config *c, enum config_budget b, const char *domain)
+{
+	const struct config_s2s *s = &c->s2s;
+	const struct sterna_rate *const rates[] = {
+		[CONFIG_BUDGET_STANZAS] = &s->peer_stanzas, [CONFIG_BUDGET_BYTES] = &s->peer_bytes,
+		[CONFIG_BUDGET_PRESENCE] = &s->peer_presence, [CONFIG_BUDGET_SUBSCRIPTIONS] = &s->peer_subscriptions,
+		[CONFIG_BUDGET_JOINS] = &s->peer_joins };
+	struct sterna_rate rate = *rates[b];
+
+	for (size_t i = 0; i < s->peer_factor.count; i++)
+		if (is_match(s->peer_factor.key[i], domain)) {
+			rate.count *= (uint64_t)atol(s->peer_factor.value[i]);
+			break;
+		}
+	return rate;
 }

@@ -153,10 +153,50 @@ static enum ctl_exit reset(struct ctl *c)
 	return ask(c, show_reset);
 }
 
+static void show_peer_link(const json_t *l)
+{
+	printf("  %-24s %-10s %6.1f ms to confirm, %" JSON_INTEGER_FORMAT " waiting, %" JSON_INTEGER_FORMAT " not confirmed, the first for %.1f s%s%s\n",
+		text(l, "host"), text(l, "state"), json_real_value(json_object_get(l, "latency_ms")), number(l, "waiting"),
+		number(l, "unconfirmed"), json_real_value(json_object_get(l, "oldest_ms")) / 1000,
+		json_object_get(l, "why") != NULL && !json_is_null(json_object_get(l, "why")) ? ": " : "",
+		json_object_get(l, "why") != NULL && !json_is_null(json_object_get(l, "why")) ? text(l, "why") : "");
+}
+
+static void show_peer(const json_t *r)
+{
+	json_t *item;
+	size_t i;
+
+	printf("%s: it must show '%s'; %" JSON_INTEGER_FORMAT " streams from it, %" JSON_INTEGER_FORMAT " to it\n", text(r, "domain"),
+		text(r, "trust"), number(r, "streams_in"), number(r, "streams_out"));
+	if (json_is_true(json_object_get(r, "isolated")))
+		puts("isolated; see: sternactl isolation list");
+	if (number(r, "all_offences") > 0)
+		printf("%" JSON_INTEGER_FORMAT " offences, %" JSON_INTEGER_FORMAT " of late\n", number(r, "all_offences"),
+			number(r, "offences"));
+	json_array_foreach(json_object_get(r, "links"), i, item)
+		show_peer_link(item);
+	json_array_foreach(json_object_get(r, "budgets"), i, item) {
+		const double seconds = json_real_value(json_object_get(item, "seconds"));
+
+		if (number(item, "count") == 0)
+			printf("  %-14s no limit\n", text(item, "budget"));
+		else
+			printf("  %-14s %" JSON_INTEGER_FORMAT " in %g s, %" JSON_INTEGER_FORMAT " left; %" JSON_INTEGER_FORMAT " beyond it so far\n",
+				text(item, "budget"), number(item, "count"), seconds, number(item, "left"), number(item, "beyond"));
+	}
+}
+
+static enum ctl_exit show(struct ctl *c)
+{
+	return ask(c, show_peer);
+}
+
 const struct ctl_command ctl_s2s_commands[] = {
 	{ "s2s list", "", "links to other servers: what waits, what is connected", NULL, 0, 0, list },
 	{ "s2s explain", "DOMAIN", "one domain: its streams, and each step of the last attempt to reach it", NULL, 1, 1, explain },
 	{ "s2s test", "DOMAIN [HOST]", "try to connect now, and say what each step came to", NULL, 1, 2, test },
+	{ "s2s show", "DOMAIN", "one domain: its budgets, offences, links with latency and backlog", NULL, 1, 1, show },
 	{ "s2s reset", "DOMAIN", "close its streams; what waits is tried at once", NULL, 1, 1, reset },
 	{ 0 }
 };

@@ -26,6 +26,7 @@ server_libsterna_la_SOURCES = \
 	server/command_list.c \
 	server/command_report.c \
 	server/command_s2s.c \
+	server/command_s2s_peer.c \
 	server/command_service.c \
 	server/command_session.c server/command_session.h \
 	server/command_user.c \
@@ -118,6 +119,7 @@ server_libsterna_la_SOURCES = \
 	server/s2s_check.c \
 	server/s2s_in.c \
 	server/s2s_out.c \
+	server/s2s_peer.c \
 	server/s2s_queue.c \
 	server/s2s_resume.c \
 	server/s2s_seen.c \

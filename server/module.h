@@ -319,6 +319,11 @@ bool sterna_is_target(struct sterna_call *c, struct sterna_session *s);
 /** Does sterna_owner() let this contact see its presence (subscription from or both)? Is it the owner's? */
 bool sterna_may_see(struct sterna_call *c, const struct jid *contact);
 bool sterna_in_roster(struct sterna_call *c, const struct jid *contact);
+/** Does a session of sterna_owner() send it directed presence, or another resource of it (an occupant of a room that it is in)? */
+bool sterna_has_shown(struct sterna_call *c, const struct jid *other);
+/** The sender's domain, if it is another server's, has done what an honest one does not: so many offences, and it is isolated
+ *  (s2s.isolate_after). what: static, for the operator. */
+void sterna_offence(struct sterna_call *c, unsigned weight, const char *what);
 /** Calls fn for each roster contact with subscription 'from' or 'both' (from: true), or 'to'/'both'. */
 void sterna_each_contact(struct sterna_call *c, bool from, void (*fn)(struct sterna_call *c,
 	const char *contact, void *arg), void *arg);

@@ -10,6 +10,7 @@
 #include "server/presence.h"
 #include "server/registry.h"
 #include "server/route.h"
+#include "server/s2s.h"
 #include "server/session.h"
 #include "server/sm.h"
 #include "server/stream.h"
@@ -214,6 +215,23 @@ bool sterna_in_roster(struct sterna_call *c, const struct jid *contact)
 	const struct roster_item *i = c->account != NULL ? roster_find(&c->account->roster, jid_bare(contact)) : NULL;
 
 	return i != NULL && i->in_roster;
+}
+
+bool sterna_has_shown(struct sterna_call *c, const struct jid *other)
+{
+	const size_t len = strlen(jid_bare(other));
+	const struct map_entry *e;
+
+	for (struct sterna_session *s = c->account != NULL ? c->account->sessions : NULL; s != NULL; s = s->next)
+		for (size_t at = 0; s->directed != NULL && (e = map_next(s->directed, &at)) != NULL;)
+			if (strncmp(e->key, jid_bare(other), len) == 0 && (e->key[len] == '\0' || e->key[len] == '/'))
+				return true;
+	return false;
+}
+
+void sterna_offence(struct sterna_call *c, unsigned weight, const char *what)
+{
+	s2s_offence(c->worker, jid_domain(sterna_from(c)), weight, what);
 }
 
 void sterna_each_contact(struct sterna_call *c, bool from, void (*fn)(struct sterna_call *c,

@@ -30,9 +30,16 @@ struct command {
 	void (*fn)(struct request *r);
 	void (*current)(struct request *r);  /* answers what the form shows at first, as an object; NULL: nothing */
 };
-extern const struct command core_commands[], user_commands[], list_commands[], s2s_commands[],
+extern const struct command core_commands[], user_commands[], list_commands[], s2s_commands[], s2s_peer_commands[],
 	service_commands[], invite_commands[], isolation_commands[], api_commands[], client_commands[], report_commands[],
 	pending_commands[];
+
+/** What command_s2s.c and command_s2s_peer.c share: who owns the domain in the field of that name (NULL: refused; else
+ *  r->data is its struct jid), the outcome from the only part, and a link as JSON. */
+struct s2s_link;
+struct worker *s2s_command_owner(struct request *r);
+void s2s_command_answer(struct request *r);
+json_t *s2s_link_json(const struct s2s_link *l);
 
 /** A command of the core or of a loaded module, as it is found; the tables belong to the registry. */
 struct found_command {

@@ -116,10 +116,15 @@ void s2s_link_join(struct s2s_link *l, struct stream *s)
 
 /* --- what is to be sent --- */
 
+static bool is_wanted(const struct s2s_link *l)
+{
+	return s2s_trust_of(l->worker->server, jid_full(l->remote)) != CONFIG_TRUST_NONE;
+}
+
 void s2s_link_try(struct s2s_link *l)
 {
 	if ((l->waiting.first != NULL || s2s_resume_wants(l)) && !s2s_resume_waits(l) && l->stream == NULL && l->attempt == NULL
-		&& !timer_is_set(&l->retry)
+		&& !timer_is_set(&l->retry) && is_wanted(l)
 		&& !l->worker->stopping && l->worker->s2s_loading == NULL)
 		s2s_attempt_start(l, false);
 }
@@ -135,7 +140,8 @@ struct s2s_link *s2s_admit(struct worker *w, const struct stanza *st, enum stern
 	if (h == NULL) {
 		log_error("s2s", "a stanza that is not ours to send", "stanza_id", LOG_UINT(st->trace));
 	} else if (s2s_trust_of(w->server, jid_full(domain)) == CONFIG_TRUST_NONE) {
-		*text = "this server does not talk to that one";
+		*text = isolation_has_domain(w->server, jid_full(domain)) ? "this server does not talk to that one at present"
+			: "this server does not talk to that one";
 	} else if ((l = s2s_link(w, h, domain)) == NULL) {
 		*condition = STERNA_RESOURCE_CONSTRAINT;
 		*text = "too many links to other servers";
@@ -312,6 +318,8 @@ static void sweep_link(struct s2s_link *l)
 
 	if (l->held != NULL && l->stream == NULL && now_us(l) >= l->held_until_us)
 		give_up_held(l);
+	if (!is_wanted(l) && l->waiting.first != NULL)
+		s2s_queue_bounce(l, true, STERNA_NOT_ALLOWED, "this server does not talk to that one any more");
 	s2s_queue_sweep(l);
 	s2s_checks_sweep(l);
 	if (l->stream != NULL && l->waiting.first == NULL && l->sent.first == NULL && is_idle(l, idle))
@@ -319,6 +327,29 @@ static void sweep_link(struct s2s_link *l)
 	if (l->stream == NULL && l->waiting.first == NULL && l->sent.first == NULL && l->held == NULL && l->streams == 0 && l->attempt == NULL && l->verifier == NULL && l->test == NULL
 		&& l->checks == NULL && is_idle(l, l->wanted ? FORGET_US : FORGET_STRANGER_US))
 		link_free(l);
+}
+
+static void measure(struct worker *w)
+{
+	const struct metric_set *set = w->server->metric_set;
+	int64_t waiting = 0, unconfirmed = 0, oldest = 0, up = 0;
+	const struct map_entry *e;
+
+	for (size_t at = 0; (e = map_next(&w->links, &at)) != NULL;) {
+		const struct s2s_link *l = e->value;
+		const struct s2s_item *first = l->sent.first != NULL ? l->sent.first : l->waiting.first;
+
+		waiting += (int64_t)l->waiting.count;
+		unconfirmed += (int64_t)l->sent.count;
+		up += l->stream != NULL;
+		if (first != NULL && now_us(l) > first->since_us && (int64_t)(now_us(l) - first->since_us) > oldest)
+			oldest = (int64_t)(now_us(l) - first->since_us);
+	}
+	metric_store(set, w->index, METRIC_S2S_LINKS, 0, up);
+	metric_store(set, w->index, METRIC_S2S_LINKS, 1, (int64_t)w->links.count - up);
+	metric_store(set, w->index, METRIC_S2S_WAITING, 0, waiting);
+	metric_store(set, w->index, METRIC_S2S_UNCONFIRMED, 0, unconfirmed);
+	metric_store(set, w->index, METRIC_S2S_OLDEST, 0, oldest);
 }
 
 void s2s_sweep(struct worker *w)
@@ -329,6 +360,8 @@ void s2s_sweep(struct worker *w)
 	for (size_t at = 0; (e = map_next(&w->links, &at)) != NULL;)
 		sweep_link(e->value);
 	s2s_resume_sweep(w);
+	s2s_peer_sweep(w);
+	measure(w);
 	for (struct stream *s = w->streams, *next; s != NULL; s = next) {
 		next = s->next;
 		if (s->s2s == NULL || s->state != STREAM_BOUND)
@@ -362,5 +395,6 @@ void s2s_clear(struct worker *w)
 	for (size_t at = 0; (e = map_next(&w->links, &at)) != NULL;)
 		link_free(e->value);
 	s2s_resume_clear(w);
+	s2s_peer_clear(w);
 	s2s_seen_free(w);
 }

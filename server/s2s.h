@@ -27,6 +27,10 @@ void s2s_send(struct s2s_link *l, struct stanza **st, int64_t id);
 /** When the worker starts: what waited when the last process ended. */
 void s2s_load(struct worker *w);
 
+/** On any worker: a user of that domain, or the domain itself, has done what honest ones do not. Nothing for our own domains.
+ *  what: static, for people */
+void s2s_offence(struct worker *w, const char *domain, unsigned weight, const char *what);
+
 /** Every few seconds: what has waited too long goes back, idle streams end. */
 void s2s_sweep(struct worker *w);
 /** The worker ends: nothing is tried any more. */

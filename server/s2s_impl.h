@@ -17,7 +17,7 @@ enum { S2S_LOCALS_MAX = 32 };        /* of our domains that one incoming stream 
 struct s2s_item {
 	struct s2s_item *next;
 	struct stanza *stanza;
-	uint64_t until_us;           /* then it goes back */
+	uint64_t since_us, until_us; /* it came; then it goes back */
 	size_t size;
 	int64_t id;                  /* of its row; 0: it has none */
 	uint32_t n;                  /* sent as the n-th on the stream */
@@ -38,6 +38,16 @@ struct s2s_check {
 	char *key, *id;              /* id: of that stream */
 	uint64_t until_us;
 	bool sent;
+};
+
+/** Another domain: what it may send us, and what it did that it should not. */
+enum { S2S_BUDGETS = CONFIG_BUDGET_JOINS + 1 };
+struct s2s_peer {
+	char *domain;                /* key in worker->peers */
+	struct ratelimit bucket[S2S_BUDGETS];
+	uint64_t held[S2S_BUDGETS];  /* stanzas beyond it */
+	unsigned offences;           /* since offences_since_us */
+	uint64_t offences_since_us, all_offences, used_us;
 };
 
 /** What came on a stream, by XEP-0198; outlives it while commits are under way, and while it may be resumed. */
@@ -115,6 +125,7 @@ struct s2s_link {
 	enum sterna_condition condition; /* what goes back now that it failed; 0: not known to fail */
 	char why[TRAIL_TEXT];        /* the same for people */
 	uint64_t sent_count, received; /* stanzas */
+	uint64_t latency_us;         /* until it confirmed what it was sent, of late; 0: not known */
 };
 
 /** A stream's part. */
@@ -132,6 +143,7 @@ struct s2s {
 	bool external, dialback;     /* what was tried */
 	bool offers_sm, sm_pending, sm_out; /* XEP-0198: it could; we asked for it; what we send is acknowledged */
 	uint32_t sm_base;            /* link->out, when it began */
+	uint64_t charged_bytes;      /* of what came, to its domain's budget */
 	struct s2s_sm *sm;           /* of what comes; NULL: nothing has */
 	struct s2s_sm *resuming;     /* of an older stream, that this one asks for; NULL: none */
 	uint32_t resume_h;           /* what the peer has of us then */
@@ -215,6 +227,18 @@ void s2s_sm_on_enabled(struct stream *s, struct arena **a, struct sterna_elem *e
 void s2s_sm_on_failed(struct stream *s, struct arena **a, struct sterna_elem *e);
 void s2s_sm_on_r(struct stream *s, struct arena **a, struct sterna_elem *e);
 void s2s_sm_on_a(struct stream *s, struct arena **a, struct sterna_elem *e);
+
+/* --- s2s_peer.c --- */
+
+struct s2s_peer *s2s_peer(struct worker *w, const char *domain);    /**< made if need be */
+struct s2s_peer *s2s_peer_find(const struct worker *w, const char *domain);
+/** A stanza has come from the stream's domain: its budgets are charged, and the stream held back if they are used up.
+ *  @return NULL, or why the stanza is to be refused with resource-constraint */
+const char *s2s_peer_charge(struct stream *s, const struct stanza *st);
+/** It has done what an honest one does not; so many of that, and it is isolated. what: static or short, for people */
+void s2s_peer_offence(struct worker *w, const char *domain, unsigned weight, const char *what);
+void s2s_peer_sweep(struct worker *w);
+void s2s_peer_clear(struct worker *w);
 
 /* --- s2s_resume.c --- */
 

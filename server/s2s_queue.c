@@ -164,15 +164,26 @@ static void confirm(struct s2s_link *l, uint32_t n, int64_t *up_to)
 	}
 }
 
+/* An eighth of the new value: what it was of late. */
+static void took(struct s2s_link *l)
+{
+	const uint64_t us = now_us(l) - l->asked_us;
+
+	if (l->asked_us == 0)
+		return;
+	l->latency_us = l->latency_us == 0 ? us : l->latency_us - l->latency_us / 8 + us / 8;
+	metric_observe(l->worker->server->metric_set, l->worker->index, METRIC_S2S_LATENCY, 0, us);
+}
+
 void s2s_queue_confirmed(struct s2s_link *l, uint32_t n)
 {
 	int64_t up_to = 0;
 
+	took(l);
 	confirm(l, n, &up_to);
 	if (up_to != 0)
 		s2s_store_confirmed(l, up_to);
-	if (has_sm(l))
-		l->asked_us = 0;
+	l->asked_us = 0;
 	if (l->sent.count > 0 && !timer_is_set(&l->ask))
 		timer_set(&l->ask, ASK_AFTER_US);
 	s2s_link_flush(l);
@@ -191,7 +202,6 @@ bool s2s_queue_answer(struct worker *w, const struct stanza *st)
 	l = h != NULL ? s2s_link_find(w, h, jid_domain(st->from)) : NULL;
 	if (l == NULL || l->asked_us == 0 || strcmp(id, l->ping_id) != 0)
 		return false;
-	l->asked_us = 0;
 	s2s_queue_confirmed(l, l->asked_n);
 	return true;
 }
@@ -238,6 +248,7 @@ static struct s2s_item *item_new(struct s2s_link *l, struct stanza **st, int64_t
 	i->stanza = *st;
 	*st = NULL;
 	i->id = id;
+	i->since_us = now_us(l);
 	i->until_us = until_us;
 	l->bytes += i->size;
 	return i;
@@ -377,7 +388,7 @@ void s2s_queue_sweep(struct s2s_link *l)
 	}
 	/* No answer to our ping, and the connection lives: it has arrived. */
 	if (l->stream != NULL && !has_sm(l) && l->asked_us != 0 && now_us(l) > l->asked_us + BELIEVE_US) {
-		l->asked_us = 0;
+		l->asked_us = 0; /* nothing was measured */
 		s2s_queue_confirmed(l, l->asked_n);
 	}
 }

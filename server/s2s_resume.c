@@ -152,6 +152,11 @@ static void inherit(struct stream *s)
 	x->sm_pending = false;
 }
 
+static void resumed(struct worker *w)
+{
+	metric_add(w->server->metric_set, w->index, METRIC_S2S_RESUMED, 0, 1);
+}
+
 static void take_link(struct stream *s, uint32_t h)
 {
 	struct s2s *x = s->s2s;
@@ -195,6 +200,7 @@ static void answer(struct stream *s)
 	if (carries && is_too_high(s, l, h))
 		return;
 	inherit(s);
+	resumed(s->worker);
 	snprintf(text, sizeof text, "<resumed xmlns='" NS_SM "' previd='%s' h='%u'/>", x->sm->id, x->sm->committed - x->sm->base);
 	stream_write(s, text, strlen(text));
 	log_info("s2s", "a server's stream goes on", "domain", jid_full(x->remote), "to", jid_full(s->host->jid), "stream_id", s->id);
@@ -259,6 +265,7 @@ void s2s_resume_on_resumed(struct stream *s, struct arena **a, struct sterna_ele
 	if (is_too_high(s, l, h))
 		return;
 	inherit(s);
+	resumed(s->worker);
 	log_info("s2s", "the stream goes on", "domain", jid_full(x->remote), "host", jid_full(s->host->jid), "confirmed",
 		LOG_UINT(h), "stream_id", x->their_id);
 	take_link(s, h);

@@ -164,6 +164,8 @@ static const char *check_pair(const struct stream *s, const struct stanza *st, c
 	return s2s_may_write(x, h) ? NULL : "not-authorized";
 }
 
+enum { SPOOFED = 10 };           /* offences */
+
 void s2s_stanza(struct stream *s, struct arena **a, struct sterna_elem *e)
 {
 	struct worker *w = s->worker;
@@ -174,6 +176,8 @@ void s2s_stanza(struct stream *s, struct arena **a, struct sterna_elem *e)
 		: check_pair(s, st, &text);
 
 	if (condition != NULL) {
+		if (st != NULL && st->from != NULL && strcmp(condition, "invalid-from") == 0)
+			s2s_peer_offence(w, jid_full(s->s2s->remote), SPOOFED, "it sends stanzas in the name of others");
 		stream_error(s, condition, text);
 		stanza_unref(&st);
 		return;
@@ -188,7 +192,9 @@ void s2s_stanza(struct stream *s, struct arena **a, struct sterna_elem *e)
 	const uint64_t hash = s2s_seen_hash(w, st);
 	struct ack *ack = s2s_sm_count_in(s, hash);
 
-	if (!route_shape_ok(st))
+	if ((text = s2s_peer_charge(s, st)) != NULL)
+		route_error(w, st, STERNA_RESOURCE_CONSTRAINT, text);
+	else if (!route_shape_ok(st))
 		route_error(w, st, STERNA_BAD_REQUEST, NULL);
 	else if (s2s_seen_takes(s, &st, hash, &ack))
 		; /* it came before, or is looked for */

@@ -205,6 +205,7 @@ static struct worker *worker_new(struct server *s, struct loop *l, unsigned inde
 	map_init(&w->lanes, keys[0], keys[1]);
 	map_init(&w->bosh, keys[0], keys[1]);
 	map_init(&w->links, keys[0], keys[1]);
+	map_init(&w->peers, keys[0], keys[1]);
 	map_init(&w->resumable, keys[0], keys[1]);
 	return w;
 }
@@ -310,6 +311,7 @@ static void worker_free(struct worker *w)
 	map_clear(&w->lanes);
 	map_clear(&w->bosh);
 	map_clear(&w->links);
+	map_clear(&w->peers);
 	map_clear(&w->resumable);
 	modules_event(w, STERNA_WORKER_ENDED, NULL, NULL, NULL);
 	gate_clear(&w->logins);

@@ -90,6 +90,7 @@ struct worker {
 	struct map lanes;                        /* addresses of services with something under way (lane.h) */
 	size_t stop_lanes;                       /* those of them that a stop waits in */
 	struct map links;                        /* "ours theirs" to struct s2s_link (s2s_impl.h) */
+	struct map peers;                        /* domain to struct s2s_peer (s2s_peer.c) */
 	struct map resumable;                    /* id to struct s2s_sm, of streams of other servers (s2s_resume.c) */
 	struct s2s_seen *seen;                   /* what those have sent of late; NULL: nothing yet */
 	struct s2s_loading *s2s_loading;         /* queues of an earlier process are being read */
@@ -126,7 +127,8 @@ struct worker {
 enum server_metric { METRIC_STANZAS_IN, METRIC_STANZAS_OUT, METRIC_STANZAS_REFUSED, METRIC_STREAM_ERRORS, METRIC_LOGINS,
 	METRIC_LOGIN_FAILURES, METRIC_SESSIONS, METRIC_STREAMS, METRIC_ACCOUNTS, METRIC_MAILBOX_DEPTH,
 	METRIC_LONGEST_TURN, METRIC_DB_QUEUE_BYTES, METRIC_DB_UP, METRIC_OFFLINE_STORED, METRIC_SM_RESUMED,
-	METRIC_S2S_STANZAS, METRIC_S2S_BOUNCED, METRIC_S2S_FAILURES, METRIC_WORKERS,
+	METRIC_S2S_STANZAS, METRIC_S2S_BOUNCED, METRIC_S2S_FAILURES, METRIC_S2S_HELD, METRIC_S2S_ISOLATIONS, METRIC_S2S_RESUMED,
+	METRIC_S2S_LATENCY, METRIC_S2S_LINKS, METRIC_S2S_WAITING, METRIC_S2S_UNCONFIRMED, METRIC_S2S_OLDEST, METRIC_WORKERS,
 	METRIC_LOGINS_WAITING, METRIC_LATE, METRIC_CERTIFICATE_DAYS, METRIC_LOG_LINES, METRIC_LOG_DROPPED, METRIC_STARTED,
 	METRIC_HTTP_REQUESTS, METRIC_HTTP_CONNECTIONS, METRIC_HTTP_FULL,
 	METRIC_BOSH_SESSIONS };

@@ -7,6 +7,9 @@ static const char *const log_levels[] = { "error", "warning", "notice", "info", 
 
 static const char *const directions[] = { "in", "out", NULL };
 static const char *const s2s_failures[] = { "dns", "connect", "tls", "certificate", "sasl", "dialback", "stream", "time", NULL };
+/* In the order of enum config_budget. */
+static const char *const s2s_budgets[] = { "stanzas", "bytes", "presence", "subscriptions", "joins", NULL };
+static const char *const s2s_states[] = { "connected", "other", NULL };
 static const char *const http_classes[] = { "2xx", "3xx", "4xx", "5xx", NULL };
 
 const struct sterna_metric server_metric_table[] = {
@@ -31,6 +34,20 @@ const struct sterna_metric server_metric_table[] = {
 	[METRIC_S2S_BOUNCED] = { "sterna_s2s_bounced_total", "Stanzas that their server could not be given.", METRIC_COUNTER },
 	[METRIC_S2S_FAILURES] = { "sterna_s2s_failures_total", "Streams with other servers that did not come about.",
 		METRIC_COUNTER, .labels = { { "cause", s2s_failures } } },
+	[METRIC_S2S_HELD] = { "sterna_s2s_over_budget_total",
+		"Stanzas of other servers that were beyond their domain's budget: held back, or refused (subscription).", METRIC_COUNTER,
+		.labels = { { "budget", s2s_budgets } } },
+	[METRIC_S2S_ISOLATIONS] = { "sterna_s2s_isolations_total", "Domains that were isolated.", METRIC_COUNTER },
+	[METRIC_S2S_RESUMED] = { "sterna_s2s_resumed_total", "Streams with other servers that went on after a cut.", METRIC_COUNTER },
+	[METRIC_S2S_LATENCY] = { "sterna_s2s_confirmation_seconds",
+		"Time until another server has confirmed what it was sent.", METRIC_HISTOGRAM, .bounds = metric_bounds_us,
+		.scale = 1e-6 },
+	[METRIC_S2S_LINKS] = { "sterna_s2s_links", "Links to other servers.", METRIC_GAUGE,
+		.labels = { { "state", s2s_states } } },
+	[METRIC_S2S_WAITING] = { "sterna_s2s_waiting", "Stanzas that wait for other servers.", METRIC_GAUGE },
+	[METRIC_S2S_UNCONFIRMED] = { "sterna_s2s_unconfirmed", "Stanzas that other servers have not confirmed yet.", METRIC_GAUGE },
+	[METRIC_S2S_OLDEST] = { "sterna_s2s_longest_wait_seconds", "How long the first stanza of the slowest link has waited.",
+		METRIC_GAUGE_MAX, .scale = 1e-6 },
 	[METRIC_WORKERS] = { "sterna_workers", "Worker threads.", METRIC_GAUGE },
 	[METRIC_LOGINS_WAITING] = { "sterna_logins_waiting",
 		"Logins that wait for others to be served by the database.", METRIC_GAUGE },

@@ -488,6 +488,7 @@ static void on_read(void *arg, const char *bytes, size_t len)
 	s->heard_us = loop_now_us(s->worker->loop);
 	s->ping_sent = false;
 	keep_awake(s);
+	s->read_bytes += len;
 	stream_charge(s, &s->bytes, byte_rate(s, l), len);
 	if (s->framing != NULL) {
 		s->framing->read(s, bytes, len);

@@ -102,6 +102,7 @@ struct stream {
 	struct ratelimit bytes, stanzas;
 	struct xml_limits limits;
 	uint64_t heard_us;           /* when bytes came last */
+	uint64_t read_bytes;         /* all that came */
 	unsigned tries;              /* failed authentications */
 	unsigned holds;              /* reading is held back by: bits of enum stream_hold */
 	bool header_sent, direct_tls, end_seen, cut, ending, ping_sent, known;

@@ -50,6 +50,7 @@ EXTRA_DIST += \
 	tests/integration/test_rfc6121_states.py \
 	tests/integration/test_rush.py \
 	tests/integration/test_s2s.py \
+	tests/integration/test_s2s_defence.py \
 	tests/integration/test_s2s_faults.py \
 	tests/integration/test_sasl.py \
 	tests/integration/test_sasl2.py \
@@ -58,6 +59,7 @@ EXTRA_DIST += \
 	tests/integration/test_start.py \
 	tests/integration/test_threat.py \
 	tests/integration/test_storage.py \
+	tests/integration/test_strangers.py \
 	tests/integration/test_streams.py \
 	tests/integration/test_web.py \
 	tests/integration/test_websocket.py \

@@ -6,7 +6,7 @@ import time
 
 import xmpp
 from relay import Relay
-from s2s import Listener, Peer, body, domains, hears, is_message, says
+from s2s import Listener, Peer, body, domains, fingerprint, hears, is_message, says
 from suite import accounts, check
 
 
@@ -413,3 +413,70 @@ def test_way_that_swallows(t):
         relays[0].cut()
         relays[0].stop(False)
         talk.finish()
+
+
+# --- certificates, and partners that do not listen --------------------------------------------------
+
+@accounts()
+def test_certificate_is_changed(t):
+    """A new certificate, and reload: links stay as they are, new streams show the new one, nothing is lost"""
+    with through_relays(t) as (a, b, relays):
+        talk = Talk(a, b).start()
+        time.sleep(1)
+        old = fingerprint(b.cert)
+        before = [relay.count for relay in relays]
+        for one in (a, b):
+            one.authority.issue(one.host)              # over the old files
+            one.ctl('reload')
+        time.sleep(1.5)
+        check([relay.count for relay in relays] == before, 'links were dropped')
+        check(fingerprint(b.cert) != old, 'it is the same')
+        for relay in relays:
+            relay.cut()
+        time.sleep(1)
+        talk.finish()
+        check('the certificate holds' in a.ctl('s2s', 'explain', 'b.example'), 'the new one does not hold')
+
+
+@accounts()
+def test_certificate_has_expired(t):
+    """An expired certificate: nothing is sent, the sender and the operator are told why; with a new one all goes on by itself"""
+    with domains(t, 'a.example', 'b.example', s2s__queue_time='2m') as (a, b):
+        juliet, romeo = a.login('juliet'), b.login('romeo')
+        b.authority.issue('b.example', days=-1)
+        b.ctl('reload')
+        says(juliet, 'romeo@b.example', 'one')
+        got = juliet.wait_for(lambda e: e.get('type') == 'error', timeout=15)
+        check('expired' in xmpp.text_of(got), xmpp.text_of(got))
+        check('expired' in a.ctl('s2s', 'explain', 'b.example'), 'explain')
+        b.authority.issue('b.example')
+        b.ctl('reload')
+        end = time.monotonic() + 20
+        while time.monotonic() < end:
+            says(juliet, 'romeo@b.example', 'two')
+            with contextlib.suppress(xmpp.TimedOut):
+                if body(romeo.wait_for(is_message, timeout=1)) == 'two':
+                    return
+        check(False, 'it did not come back')
+
+
+@accounts()
+def test_partner_that_does_not_read(t):
+    """A partner that takes a stream and never reads from it: what waits is bounded, the rest goes back, others notice nothing"""
+    with domains(t, 'a.example', 'b.example', s2s__queue_bytes='256KiB', s2s__stall_time='10m') as (a, b):
+        home = homed(t, a)
+        juliet, romeo, other = a.login('juliet'), b.login('romeo'), a.login('romeo')
+        says(juliet, 'x@peer.example', 'first')
+        home.accept().accepted_external()              # and that is all it does
+        refused = 0
+        for n in range(400):
+            juliet.send("<message type='chat' to='x@peer.example' id='m%d'><body>%s</body></message>" % (n, 'x' * 20000))
+            if n % 20 == 0:
+                says(other, romeo.jid, 'o%d' % n)
+                check(body(romeo.wait_for(is_message, timeout=10)) == 'o%d' % n, 'another link has to wait')
+            with contextlib.suppress(xmpp.TimedOut):
+                got = juliet.next(0)
+                refused += got.get('type') == 'error'
+        got = juliet.wait_for(lambda e: e.get('type') == 'error', timeout=20)
+        check(xmpp.condition_of(got) == 'resource-constraint', xmpp.text_of(got))
+        home.close()
