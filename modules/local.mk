@@ -66,6 +66,7 @@ modules_threat_la_SOURCES = \
 modules_threat_la_CFLAGS = $(MODULE_CFLAGS) $(MAXMINDDB_CFLAGS)
 modules_threat_la_LDFLAGS = $(MODULE_LDFLAGS)
 modules_threat_la_LIBADD = $(MAXMINDDB_LIBS) $(JANSSON_LIBS) -lm
+
 module_LTLIBRARIES += modules/strangers.la
 modules_strangers_la_SOURCES = modules/strangers.c
 modules_strangers_la_CFLAGS = $(MODULE_CFLAGS)
