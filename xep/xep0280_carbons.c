@@ -9,11 +9,14 @@
 #define NS_FORWARD "urn:xmpp:forward:0"
 #define NS_MUC_USER "http://jabber.org/protocol/muc#user"
 
-/* What errors may come back to: §6.1 copies an error if it copied its message. A ring, so the oldest go. */
+/* What errors may answer, sent and received: §6.1 copies an error if it copied its message. Rings, so the oldest go. */
 enum { REMEMBERED = 32 };
-struct carbons_account {
-	uint32_t sent[REMEMBERED];
+struct ring {
+	uint32_t key[REMEMBERED];
 	unsigned next;
+};
+struct carbons_account {
+	struct ring sent, received;
 };
 
 static enum sterna_verdict on_enable(struct sterna_call *c)
@@ -46,26 +49,27 @@ static uint32_t message_key(const char *id, const char *bare)
 	return h != 0 ? h : 1;
 }
 
-static void remember(struct sterna_call *c)
+static void remember(struct ring *r, const char *id, const struct jid *other)
 {
-	struct carbons_account *a = sterna_account_slot(c);
-
-	if (sterna_id(c) == NULL || sterna_to(c) == NULL || a == NULL)
+	if (id == NULL || other == NULL)
 		return;
-	a->sent[a->next] = message_key(sterna_id(c), jid_bare(sterna_to(c)));
-	a->next = (a->next + 1) % REMEMBERED;
+	r->key[r->next] = message_key(id, jid_bare(other));
+	r->next = (r->next + 1) % REMEMBERED;
 }
 
-static bool answers_copied(struct sterna_call *c)
+/* Is this error, which we send (or receive), for a message that was copied when it came (went)? */
+static bool answers_copied(struct sterna_call *c, bool sent)
 {
 	const struct carbons_account *a = sterna_account_slot(c);
+	const struct jid *other = sent ? sterna_to(c) : sterna_from(c);
 
-	if (sterna_id(c) == NULL || a == NULL)
+	if (sterna_id(c) == NULL || other == NULL || a == NULL)
 		return false;
-	const uint32_t key = message_key(sterna_id(c), jid_bare(sterna_from(c)));
+	const struct ring *r = sent ? &a->received : &a->sent;
+	const uint32_t key = message_key(sterna_id(c), jid_bare(other));
 
 	for (unsigned i = 0; i < REMEMBERED; i++)
-		if (a->sent[i] == key)
+		if (r->key[i] == key)
 			return true;
 	return false;
 }
@@ -95,13 +99,14 @@ static bool is_eligible(struct sterna_call *c, bool sent)
 		return false;
 	if (strcmp(type, "groupchat") == 0)
 		return false;
+	/* Before what is said of rooms: they send an error to the one device alone whose message it answers. */
+	if (strcmp(type, "error") == 0)
+		return answers_copied(c, sent);
 	if (is_invitation(m))
 		return true;
 	/* From an occupant of a room: the room sends it to each of our joined sessions itself. */
 	if (!sent && elem_child(m, "x", NS_MUC_USER) != NULL && jid_resource(sterna_from(c)) != NULL)
 		return false;
-	if (strcmp(type, "error") == 0)
-		return !sent && answers_copied(c);
 	return strcmp(type, "chat") == 0 || has_im_payload(m)
 		|| (strcmp(type, "normal") == 0 && elem_child(m, "body", NULL) != NULL);
 }
@@ -145,7 +150,10 @@ static enum sterna_verdict on_sent(struct sterna_call *c)
 {
 	if (sterna_to(c) == NULL || strcmp(jid_bare(sterna_to(c)), sterna_owner(c)) == 0 || !is_eligible(c, true))
 		return STERNA_NEXT;
-	remember(c);
+	struct carbons_account *a = sterna_account_slot(c);
+
+	if (a != NULL)
+		remember(&a->sent, sterna_id(c), sterna_to(c));
 	for (struct sterna_session *s = sterna_next_session(c, NULL), *next; s != NULL; s = next) {
 		next = sterna_next_session(c, s); /* first: what s gets may be one too many for it */
 		if (s == sterna_session(c) || sterna_kept(s, "carbons") == NULL)
@@ -170,6 +178,10 @@ static enum sterna_verdict on_received(struct sterna_call *c)
 		any = sterna_is_target(c, s);
 	if (!any)
 		return STERNA_NEXT;
+	struct carbons_account *a = sterna_account_slot(c);
+
+	if (a != NULL)
+		remember(&a->received, sterna_id(c), sterna_from(c));
 	for (struct sterna_session *s = sterna_next_session(c, NULL), *next; s != NULL; s = next) {
 		next = sterna_next_session(c, s);
 		if (sterna_kept(s, "carbons") != NULL && !sterna_is_target(c, s)
