@@ -169,6 +169,18 @@ static enum sterna_verdict on_count(struct sterna_call *c, enum sterna_result rc
 	return sterna_reply(c, end);
 }
 
+/* The same of certain messages: all that were named and pass the other fields. */
+static enum sterna_verdict on_named_count(struct sterna_call *c, enum sterna_result rc, const struct sterna_rows *rows)
+{
+	struct sterna_elem *set, *end;
+
+	if (rc != STERNA_OK)
+		return sterna_reject(c, STERNA_RESOURCE_CONSTRAINT, NULL);
+	end = fin(c, rows->count == 0, &set);
+	sterna_text(set, "count", sterna_printf(c, "%zu", rows->count));
+	return sterna_reply(c, end);
+}
+
 static enum sterna_verdict read_page(struct sterna_call *c, const struct mam_query *q)
 {
 	sterna_rows_fn *fn = q->limit > 0 ? on_page : on_count;
@@ -176,7 +188,7 @@ static enum sterna_verdict read_page(struct sterna_call *c, const struct mam_que
 	const int64_t limit = q->limit > 0 ? q->limit + 1 : COUNT_LIMIT; /* one more tells whether there is more */
 
 	if (q->ids != NULL)
-		return sterna_read(c, on_page, &by_ids, q->source->owner, q->ids, q->low, q->high, q->peer, q->resource,
+		return sterna_read(c, q->limit > 0 ? on_page : on_named_count, &by_ids, q->source->owner, q->ids, q->low, q->high, q->peer, q->resource,
 			limit);
 	switch (q->filter) {
 	case MAM_PEER:
@@ -211,11 +223,8 @@ enum sterna_verdict mam_query(struct sterna_call *c, const struct mam_source *so
 	q->source = kept;
 	if (!mam_query_read(c, q, &refused))
 		return refused;
-	if (q->ids != NULL) {
+	if (q->ids != NULL)
 		q->backward = false;
-		if (q->limit == 0)
-			q->limit = 1;
-	}
 	sterna_set_data(c, q);
 	if (q->named_count > 0)
 		return sterna_read(c, on_named, &count_named, q->source->owner, q->named);
