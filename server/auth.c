@@ -481,6 +481,7 @@ void auth_begin(struct stream *s, const struct auth_profile *p, const char *mech
 	const struct server *server = s->worker->server;
 	struct sasl_config c = {
 		.host = jid_full(s->host->jid),
+		.from = s->claimed != NULL ? jid_full(s->claimed) : NULL,
 		.offered = auth_offer(s),
 		.bindings = sasl_bindings(binding, s),
 		.binding = binding,

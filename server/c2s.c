@@ -87,11 +87,14 @@ static bool from_is_ours(struct stream *s, const struct sterna_elem *root)
 	const char *from = elem_attr(root, "from");
 	struct jid *j = NULL;
 
+	jid_unref(&s->claimed);
 	if (from == NULL || *from == '\0')
 		return true;
 	/* XEP-0388 §2.1: who connects says as whom; that cannot be someone of another domain. */
 	const bool ok = jid_parse(from, strlen(from), &j) == STERNA_OK && strcmp(jid_domain(j), jid_full(s->host->jid)) == 0;
 
+	if (ok && jid_local(j) != NULL)
+		s->claimed = jid_to_bare(j);
 	jid_unref(&j);
 	if (!ok)
 		stream_error(s, "invalid-from", "'from' is no address here");
@@ -158,6 +161,7 @@ void c2s_bound(struct stream *s, struct sterna_session *session)
 		s->session = session_ref(session);
 	if (session->client == NULL && s->client != NULL)
 		session->client = xstrdup(s->client);
+	jid_unref(&s->claimed);
 	timer_cancel(&s->deadline);
 	stream_hold_account(s, NULL);
 	stream_enter(s, STREAM_BOUND);
@@ -273,11 +277,15 @@ static void on_enable(struct stream *s, struct arena **a, struct sterna_elem *e)
 		stream_send_elem(s, failed);
 }
 
-static void on_enable_early(struct stream *s, struct arena **a, struct sterna_elem *e)
+/* Too early. XEP-0388 §2.4: within an exchange nothing but its own elements comes, and the stream ends. */
+static void on_sm_early(struct stream *s, struct arena **a, struct sterna_elem *e)
 {
 	(void)a;
 	(void)e;
-	sm_failed(s, "unexpected-request", false, 0);
+	if (s->auth != NULL || s->sasl2 != NULL)
+		stream_error(s, "policy-violation", "an exchange is under way");
+	else
+		sm_failed(s, "unexpected-request", false, 0);
 }
 
 struct sterna_elem *c2s_resumed_elem(struct arena *a, struct sterna_session *session, uint32_t h)
@@ -348,12 +356,14 @@ static void on_a(struct stream *s, struct arena **a, struct sterna_elem *e)
 	(void)a;
 	if (s->session->sm == NULL)
 		return;
-	if (!c2s_number(elem_attr(e, "h"), &h) || !sm_on_ack(s->session, h)) {
+	if (!c2s_number(elem_attr(e, "h"), &h)) {
+		stream_error(s, "bad-format", "an <a/> has a number 'h'"); /* §4 */
+	} else if (!sm_on_ack(s->session, h)) {
 		char text[128];
 
 		/* §5: the error says what was claimed and what was sent. */
 		snprintf(text, sizeof text, "<handled-count-too-high xmlns='" NS_SM "' h='%u' send-count='%u'/>",
-			c2s_number(elem_attr(e, "h"), &h) ? h : 0, sm_sent(s->session));
+			h, sm_sent(s->session));
 		stream_error_with(s, "undefined-condition", NULL, text);
 	}
 }
@@ -501,8 +511,8 @@ static const struct stream_rule rules[] = {
 	{ STREAM_TASKS, NS_SASL2, "task-data", sasl2_on_task_data },
 	{ STREAM_SECURE, NS_CLIENT, "iq", register_on_iq },            /* XEP-0077 §3.1 */
 	{ STREAM_AUTHED, NS_CLIENT, "iq", on_early_iq },               /* §7.6 */
-	{ STREAM_SECURE | STREAM_AUTHED, NS_SM, "enable", on_enable_early }, /* XEP-0198 §3 */
-	{ STREAM_SECURE, NS_SM, "resume", on_resume_bound },
+	{ STREAM_SECURE | STREAM_AUTHED, NS_SM, "enable", on_sm_early }, /* XEP-0198 §3 */
+	{ STREAM_SECURE, NS_SM, "resume", on_sm_early },
 	{ STREAM_AUTHED, NS_SM, "resume", on_resume },                 /* §5 */
 	{ STREAM_BOUND, NS_SM, "enable", on_enable },
 	{ STREAM_BOUND, NS_SM, "resume", on_resume_bound },

@@ -111,7 +111,8 @@ static bool set_username(struct sasl *s, const char *name, size_t len)
 	return precis_username(name, len, s->username, sizeof s->username) == STERNA_OK && s->username[0] != '\0';
 }
 
-/* RFC 6120 §6.3.8, §6.5.6: nobody acts for another; the only identity is the user's own bare JID. */
+/* RFC 6120 §6.3.8, §6.5.6: nobody acts for another; the only identity is the user's own bare JID. XEP-0388 §2.3: and it
+ * is the one that the stream's header names, if it names one. */
 static bool is_own_authzid(const struct sasl *s, const char *authzid, size_t len)
 {
 	struct jid *j;
@@ -120,7 +121,8 @@ static bool is_own_authzid(const struct sasl *s, const char *authzid, size_t len
 	if (jid_parse(authzid, len, &j) != STERNA_OK)
 		return false;
 	own = jid_resource(j) == NULL && jid_local(j) != NULL && strcmp(jid_local(j), s->username) == 0 &&
-	      strcmp(jid_domain(j), s->config.host) == 0;
+	      strcmp(jid_domain(j), s->config.host) == 0 &&
+	      (s->config.from == NULL || strcmp(jid_full(j), s->config.from) == 0);
 	jid_unref(&j);
 	return own;
 }

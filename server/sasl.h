@@ -32,6 +32,7 @@
 
 struct sasl_config {                /* copied; what it points to must outlive the exchange */
 	const char *host;           /* prepared domain that the stream is for */
+	const char *from;           /* bare JID that its header names (XEP-0388 §2.3); NULL: none */
 	unsigned offered;           /* mechanisms that this stream's profile (SASL1 or SASL2) did offer */
 	unsigned bindings;          /* types that the stream announced (XEP-0440); 0: no announcement */
 	sasl_binding_fn *binding;   /* NULL: none */

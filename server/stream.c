@@ -333,6 +333,7 @@ void stream_free_now(struct stream *s)
 	unlink_stream(s);
 	s->transport->ops->free(&s->transport);
 	jid_unref(&s->jid);
+	jid_unref(&s->claimed);
 	free(s->authenticated_by);
 	free(s->agent_id);
 	free(s->client);

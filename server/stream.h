@@ -80,6 +80,7 @@ struct stream {
 	char id[33];
 	struct host *host;           /* as the header's 'to' says; NULL before */
 	struct jid *jid;             /* authenticated: the bare JID */
+	struct jid *claimed;         /* bare, as the header's 'from' says; until a resource is bound; NULL */
 	struct account *account;     /* held from then until a resource is bound: it does not go meanwhile */
 	struct sterna_session *session;
 	struct auth *auth;           /* an exchange under way */

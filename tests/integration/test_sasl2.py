@@ -5,7 +5,7 @@ import sqlite3
 import time
 
 from suite import accounts, check, private
-from xmpp import NS_SASL, NS_SASL2, NS_SM, XmppError, decode, encode
+from xmpp import NS_SASL, NS_SASL2, NS_SM, NS_TLS, XmppError, decode, encode
 
 NS_FAST = 'urn:xmpp:fast:0'
 NS_UPGRADE = 'urn:xmpp:sasl:upgrade:0'
@@ -118,6 +118,52 @@ def test_one_profile_at_a_time(t):
     client.next()
     client.send("<response xmlns='%s'>AAAA</response>" % NS_SASL)
     check(client.wait_closed() == 'policy-violation', 'it goes on')
+
+
+@accounts('juliet')
+def test_stream_management_within_an_exchange(t):
+    """XEP-0388 §2.4: nor do requests of stream management; before one they are refused"""
+    for request in ("<resume xmlns='%s' previd='x' h='0'/>" % NS_SM, "<enable xmlns='%s'/>" % NS_SM,
+                    "<iq type='get' id='r' to='%s'><query xmlns='jabber:iq:register'/></iq>" % t.host):
+        client = secured(t, mechanism='SCRAM-SHA-256')
+        exchange = client.exchange('SCRAM-SHA-256')
+        client.send("<authenticate xmlns='%s' mechanism='SCRAM-SHA-256'><initial-response>%s</initial-response>"
+                    "</authenticate>" % (NS_SASL2, encode(exchange.first())))
+        client.next()
+        client.send(request)
+        check(client.wait_closed() in ('policy-violation', 'not-authorized'), 'it goes on after %s' % request)
+
+
+def secured_as(t, sender):
+    """An encrypted stream whose header says who sends it."""
+    client = t.client('juliet', mechanism='SCRAM-SHA-256').connect()
+    client.open()
+    client.send("<starttls xmlns='%s'/>" % NS_TLS)
+    client.expect('{%s}proceed' % NS_TLS)
+    client.start_tls(alpn=None)
+    client.open("<?xml version='1.0'?><stream:stream from='%s' to='%s' version='1.0' xmlns='jabber:client' "
+                "xmlns:stream='http://etherx.jabber.org/streams'>" % (sender, t.host))
+    return client
+
+
+@accounts('juliet', 'romeo')
+def test_header_names_who_logs_in(t):
+    """XEP-0388 §2.3, §3.4: an authorization identity other than the one that the stream's header names fails"""
+    own = t.bare('juliet')
+    for login in ('authenticate', 'authenticate2'):
+        client = secured_as(t, t.bare('romeo'))
+        try:
+            getattr(client, login)(authzid=own)
+        except XmppError as error:
+            check(str(error).endswith('invalid-authzid'), str(error))
+        else:
+            check(False, '%s: logged in as %s, the header says %s' % (login, own, t.bare('romeo')))
+        client.close()
+        for sender in (own, own.upper().replace(t.host.upper(), t.host) + '/phone', t.host):
+            client = secured_as(t, sender)
+            getattr(client, login)(authzid=own)
+            client.close()
+    secured_as(t, t.bare('romeo')).authenticate2()      # a hint, where nothing else is asked for
 
 
 @accounts('juliet')
