@@ -105,6 +105,46 @@ def test_unknown_sni(t):
         check(one.wait_closed() == 'host-unknown', 'another end')
 
 
+def shown(server, name):
+    """Whose certificate direct TLS shows for this SNI; None: without."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    with socket.create_connection(('127.0.0.1', server.tls_port), timeout=5) as raw:
+        with context.wrap_socket(raw, server_hostname=name) as sock:
+            return subject(sock)
+
+
+@accounts()
+def test_sni_of_an_international_name(t):
+    """RFC 6066 §3: SNI holds A-labels; no name, or one that nobody has, gets the first host's certificate (RFC 6120 §4.7.2)"""
+    def before(server):
+        crt, key = sterna.certificate(server.home / 'tls', 'xn--mnchen-3ya')
+        server.configure(**{'hosts__m\u00fcnchen': {'certificate': str(crt), 'key': str(key)}})
+    with daemon(t, users=(), before=before) as server:
+        for name in ('xn--mnchen-3ya', 'XN--MNCHEN-3YA'):
+            check(shown(server, name) == 'xn--mnchen-3ya', '%s: the certificate of %s' % (name, shown(server, name)))
+        for name in (None, 'nowhere', 'localhost', '127.0.0.1'):
+            check(shown(server, name) == 'localhost', '%s: the certificate of %s' % (name, shown(server, name)))
+        server.host = 'm\u00fcnchen'
+        server.add_users([('tybalt', 'pw')])
+        for host in ('m\u00fcnchen', 'M\u00dcNCHEN', 'xn--mnchen-3ya'):
+            one = at_host(t, server, host, 'tybalt')
+            one.connect()
+            one.open()
+            check(one.stream.header.get('from') == 'm\u00fcnchen', 'from %r' % one.stream.header.get('from'))
+            one.send("<starttls xmlns='%s'/>" % xmpp.NS_TLS)
+            one.expect('{%s}proceed' % xmpp.NS_TLS)
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+            one.sock = context.wrap_socket(one.sock)
+            check(subject(one.sock) == 'xn--mnchen-3ya', 'without SNI: the certificate of %s' % subject(one.sock))
+            one.open()
+            one.authenticate()
+            check(one.bind().startswith('tybalt@m\u00fcnchen/'), one.jid)
+
+
 @accounts()
 def test_alpn_of_another_service(t):
     """XEP-0368 §4: a client that wants another protocol is turned away by TLS"""
@@ -174,6 +214,9 @@ def v2(source, port, tlv=b''):
     return b'\r\n\r\n\0\r\nQUIT\n\x21' + (b'\x21' if ':' in source else b'\x11') + struct.pack('!H', len(block)) + block
 
 
+LOCAL = b'\r\n\r\n\0\r\nQUIT\n\x20\0\0\0'           # the proxy itself: it looks whether we are well
+
+
 @accounts()
 def test_proxy_protocol(t):
     """PROXY protocol 1 and 2 from a trusted network: the client's own address counts"""
@@ -183,6 +226,8 @@ def test_proxy_protocol(t):
                 (b'PROXY TCP6 2001:db8::7 2001:db8::1 40002 5222\r\n', True, '[2001:db8::7]:40002'),
                 (v2('198.51.100.9', 40003), True, '198.51.100.9:40003'),
                 (v2('2001:db8::9', 40004, b'\x04\0\x03abc'), False, '[2001:db8::9]:40004'),
+                (v2('198.51.100.9', 40005, b'\x20\0\x0c\x01\0\0\0\0\x21\0\x04TLS1\x01\0\0'), False, '198.51.100.9:40005'),
+                (LOCAL, True, '127.0.0.1:'), (LOCAL[:13] + b'\x11\0\x0c' + bytes(12), False, '127.0.0.1:'),
                 (b'PROXY UNKNOWN\r\n', False, '127.0.0.1:')):
             one = through_proxy(t, server, header, direct)
             listed = [each['address'] for each in sessions(server) if each['jid'] == one.jid]
@@ -211,7 +256,9 @@ def test_no_header_from_a_trusted_proxy(t):
     """A trusted proxy that sends no header is cut off; nothing of the stream is read"""
     with daemon(t, users=(), before=proxied('127.0.0.0/8')) as server:
         for data in (b"<?xml version='1.0'?><stream:stream to='localhost'>", b'PROXY TCP4 nonsense\r\n',
-                     b'\r\n\r\n\0\r\nQUIT\n\x31\x11\0\x0c' + bytes(12), b'PROXY ' + b'x' * 200):
+                     b'\r\n\r\n\0\r\nQUIT\n\x31\x11\0\x0c' + bytes(12), b'PROXY ' + b'x' * 200,
+                     v2('192.0.2.7', 40001, b'\x04\0\x09abc'), v2('192.0.2.7', 40001, b'\x04'),
+                     v2('192.0.2.7', 40001, b'\x03\0\x04abcd'), v2('192.0.2.7', 40001)[:14] + b'\xff\xff'):
             with socket.create_connection(('127.0.0.1', server.port), timeout=5) as sock:
                 sock.sendall(data)
                 try:
@@ -230,9 +277,11 @@ def test_header_from_a_stranger(t):
         one.open()                                                  # without a header all is well
         one.cut()
         one.connect()
-        one.send(b'PROXY TCP4 192.0.2.7 192.0.2.1 40001 5222\r\n')
-        check(one.wait_closed() in ('not-well-formed', 'bad-format', None), 'another end')
-        check(one.stream.root is None or not one.queue, 'features')
+        for header in (b'PROXY TCP4 192.0.2.7 192.0.2.1 40001 5222\r\n', v2('192.0.2.7', 40001), LOCAL):
+            one.connect()
+            one.send(header)
+            check(one.wait_closed() in ('not-well-formed', 'bad-format', None), 'another end')
+            check(one.stream.root is None or not one.queue, 'features')
 
 
 @accounts()

@@ -1,7 +1,7 @@
 """Streams (RFC 6120 §4, §5, §11): exact bytes, and the stream error that they must get."""
 import socket
 
-from suite import accounts, check, private
+from suite import accounts, check, client as made, daemon, private
 from xmpp import condition_of, Closed, NS_STREAM, NS_TLS, XmppError
 
 HEADER = ("<stream:stream to='%s' version='1.0' xmlns='jabber:client' xmlns:stream='" + NS_STREAM + "'>")
@@ -70,6 +70,60 @@ def test_wrong_stream_namespace(t):
     """RFC 6120 §4.9.3.10: a wrong namespace of the stream is invalid-namespace"""
     error_after(raw(t), "<stream:stream to='%s' version='1.0' xmlns='jabber:client' xmlns:stream='urn:x'>" % t.host,
                 'invalid-namespace', 'bad-format')
+
+
+HEADERS = (
+    ("<stream:stream xmlns='jabber:client' version='1.0' xmlns:stream='%(ns)s'>", 'host-unknown'),          # §4.7.2
+    ("<stream:stream to='@' xmlns='jabber:client' version='1.0' xmlns:stream='%(ns)s'>", 'improper-addressing'),
+    ("<stream:stream to='x@%(host)s' xmlns='jabber:client' version='1.0' xmlns:stream='%(ns)s'>", 'host-unknown'),
+    ("<stream:stream to='%(host)s' from='x@elsewhere.example' xmlns='jabber:client' version='1.0' xmlns:stream='%(ns)s'>",
+     'invalid-from'),                                                                                       # §4.9.3.9
+    ("<stream:stream to='%(host)s' from='@' xmlns='jabber:client' version='1.0' xmlns:stream='%(ns)s'>", 'invalid-from'),
+    ("<stream:stream to='%(host)s' xmlns='jabber:server' version='1.0' xmlns:stream='%(ns)s'>", 'invalid-namespace'),
+    ("<stream:stream to='%(host)s' version='1.0' xmlns:stream='%(ns)s'>", 'invalid-namespace'),
+    ("<stream:streams to='%(host)s' xmlns='jabber:client' version='1.0' xmlns:stream='%(ns)s'>", 'bad-format'),
+    ("<stream:stream to='%(host)s' xmlns='jabber:client' xmlns:stream='%(ns)s'>", 'unsupported-version'),  # §4.7.5
+    ("<stream:stream to='%(host)s' xmlns='jabber:client' version='0.9' xmlns:stream='%(ns)s'>", 'unsupported-version'),
+    ("<flash:stream to='%(host)s' xmlns='jabber:client' version='1.0' xmlns:stream='%(ns)s'>", 'bad-namespace-prefix'),
+)
+
+
+@accounts('juliet')
+def test_every_error_of_a_header(t):
+    """RFC 6120 §4.9.1.2, §4.9.3: a header that will not do gets ours, with an id, then the error that says why"""
+    for header, expected in HEADERS:
+        client = raw(t)
+        error_after(client, header % {'host': t.host, 'ns': NS_STREAM}, expected)
+        check(client.stream.header is not None and client.stream.header.get('id'), 'no header before %s' % expected)
+        check(client.stream.ended, 'no closing tag after %s' % expected)
+
+
+@accounts('juliet')
+def test_later_version(t):
+    """RFC 6120 §4.7.5: to a higher minor version than ours the answer is 1.0"""
+    client = raw(t)
+    client.open("<stream:stream to='%s' version='1.7' xmlns='jabber:client' xmlns:stream='%s'>" % (t.host, NS_STREAM))
+    check(client.stream.header.get('version') == '1.0', 'version is %r' % client.stream.header.get('version'))
+
+
+@accounts('juliet')
+def test_bad_namespace_prefix(t):
+    """RFC 6120 §4.9.3.2: a prefix that nothing declares"""
+    error_after(secure(t), "<foo:message to='%s'/>" % t.host, 'bad-namespace-prefix')
+    error_after(secure(t), "<message to='%s' foo:bar='x'/>" % t.host, 'bad-namespace-prefix')
+
+
+@accounts()
+def test_system_shutdown(t):
+    """RFC 6120 §4.9.3.20: a server that is stopped says so to those who are connected"""
+    with daemon(t) as server:
+        juliet, romeo = made(t, server, 'juliet').login(), made(t, server, 'romeo').connect()
+        romeo.open()
+        server.stop()
+        for client in (juliet, romeo):
+            condition = client.wait_closed()
+            check(condition == 'system-shutdown', 'the stream ended with %s' % condition)
+        server.start()
 
 
 @accounts('juliet')
