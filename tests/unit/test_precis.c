@@ -5,6 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unicode/uchar.h>
+#include <unicode/uidna.h>
+#include <unicode/unorm2.h>
+#include <unicode/uset.h>
+#include <unicode/ustring.h>
+#include <unicode/utf16.h>
 #include <unicode/utf8.h>
 #include "server/jid.h"
 #include "server/precis.h"
@@ -232,6 +237,245 @@ START_TEST(pairs_of_code_points_are_stable)
 }
 END_TEST
 
+/* --- the same by other ways of ICU's: sets of its properties, its string functions, its UTS 46 --- */
+
+/* A set as ICU writes it; the words of RFC 8264 §9. */
+static USet *set(const char *pattern)
+{
+	UErrorCode err = U_ZERO_ERROR;
+	UChar text[512];
+	USet *s;
+
+	u_uastrcpy(text, pattern);
+	s = uset_openPattern(text, -1, &err);
+	ck_assert_msg(U_SUCCESS(err), "%s: %s", pattern, u_errorName(err));
+	uset_freeze(s);
+	return s;
+}
+
+START_TEST(properties_are_those_of_rfc8264)
+{
+	static const struct {
+		const char *pattern;
+		enum precis_property property;
+	} steps[] = { /* the algorithm of §8, in its order */
+		{ "[\\u00DF\\u03C2\\u06FD\\u06FE\\u0F0B\\u3007]", PRECIS_PVALID },                        /* Exceptions */
+		{ "[\\u00B7\\u0375\\u05F3\\u05F4\\u30FB\\u0660-\\u0669\\u06F0-\\u06F9]", PRECIS_CONTEXT },
+		{ "[\\u0640\\u07FA\\u302E\\u302F\\u3031-\\u3035\\u303B]", PRECIS_DISALLOWED },
+		{ "[[:Cn:]-[:Noncharacter_Code_Point:]]", PRECIS_UNASSIGNED },
+		{ "[\\u0021-\\u007E]", PRECIS_PVALID },                                                   /* ASCII7 */
+		{ "[:Join_Control:]", PRECIS_CONTEXT },
+		{ "[[:Hangul_Syllable_Type=L:][:Hangul_Syllable_Type=V:][:Hangul_Syllable_Type=T:]]", PRECIS_DISALLOWED },
+		{ "[[:Default_Ignorable_Code_Point:][:Noncharacter_Code_Point:]]", PRECIS_DISALLOWED },
+		{ "[:Cc:]", PRECIS_DISALLOWED },
+		{ "[:NFKC_Quick_Check=No:]", PRECIS_FREE_PVAL },                                          /* HasCompat */
+		{ "[[:Ll:][:Lu:][:Lo:][:Nd:][:Lm:][:Mn:][:Mc:]]", PRECIS_PVALID },                        /* LetterDigits */
+		{ "[[:Lt:][:Nl:][:No:][:Me:]]", PRECIS_FREE_PVAL },                                       /* OtherLetterDigits */
+		{ "[[:Zs:][:Sm:][:Sc:][:Sk:][:So:][:Pc:][:Pd:][:Ps:][:Pe:][:Pi:][:Pf:][:Po:]]", PRECIS_FREE_PVAL },
+		{ "[\\U00000000-\\U0010FFFF]", PRECIS_DISALLOWED },
+	};
+	enum { STEPS = sizeof steps / sizeof *steps };
+	unsigned met[STEPS] = { 0 };
+	USet *sets[STEPS];
+
+	for (int i = 0; i < STEPS; i++)
+		sets[i] = set(steps[i].pattern);
+	for (UChar32 c = 0; c <= 0x10FFFF; c++) {
+		int i = 0;
+
+		while (!uset_contains(sets[i], c))
+			i++;
+		met[i]++;
+		ck_assert_msg(precis_property(c) == steps[i].property, "U+%04X: %d, not %d (%s)", (unsigned)c,
+			precis_property(c), steps[i].property, steps[i].pattern);
+	}
+	for (int i = 0; i < STEPS; i++) {
+		ck_assert_msg(met[i] > 0, "nothing is in %s", steps[i].pattern);
+		uset_close(sets[i]);
+	}
+}
+END_TEST
+
+/* Width, case, NFC of a whole string, by ICU's own functions. Case goes code point by code point (RFC 7622 §3.5). */
+static int32_t mapped(const UChar *from, int32_t len, UChar *out, int32_t size)
+{
+	UErrorCode err = U_ZERO_ERROR;
+	UChar lower[64];
+	int32_t n = 0;
+
+	for (int32_t i = 0; i < len;) {
+		UChar one[2], wide[8];
+		int32_t k = 0, w;
+		UChar32 c;
+
+		U16_NEXT(from, i, len, c);
+		U16_APPEND_UNSAFE(one, k, c);
+		const int32_t type = u_getIntPropertyValue(c, UCHAR_DECOMPOSITION_TYPE);
+
+		w = type == U_DT_WIDE || type == U_DT_NARROW
+			? unorm2_normalize(unorm2_getNFKCInstance(&err), one, k, wide, 8, &err) : k;
+		n += u_strToLower(lower + n, 64 - n, w == k && type != U_DT_WIDE && type != U_DT_NARROW ? one : wide, w, "", &err);
+	}
+	n = unorm2_normalize(unorm2_getNFCInstance(&err), lower, n, out, size, &err);
+	ck_assert(U_SUCCESS(err));
+	return n;
+}
+
+START_TEST(usernames_are_mapped_as_icu_maps_strings)
+{
+	uint32_t seed = 7;
+	unsigned accepted = 0;
+
+	for (UChar32 c = 0x80; c < 0x30000; c++) {
+		static const UChar32 after[] = { 0, 'A', 0x301, 0x308, 0x327, 0x3099, 0x345, 0x3A3, 0xFF76, 0x1100 };
+		UChar in[8], want[64];
+		char text[32], expected[256], got[256];
+		int32_t n = 0, bytes = 0, written = 0;
+		UErrorCode err = U_ZERO_ERROR;
+
+		if (U_IS_SURROGATE(c))
+			continue;
+		seed = seed * 1664525u + 1013904223u;
+		U16_APPEND_UNSAFE(in, n, c);
+		U8_APPEND_UNSAFE(text, bytes, c);
+		const UChar32 second = after[(seed >> 16) % (sizeof after / sizeof *after)];
+
+		if (second != 0) {
+			U16_APPEND_UNSAFE(in, n, second);
+			U8_APPEND_UNSAFE(text, bytes, second);
+		}
+		if (precis_username(text, (size_t)bytes, got, sizeof got) != STERNA_OK)
+			continue;
+		n = mapped(in, n, want, 64);
+		u_strToUTF8(expected, sizeof expected, &written, want, n, &err);
+		ck_assert_msg(U_SUCCESS(err) && strcmp(got, expected) == 0, "U+%04X U+%04X: %s, not %s", (unsigned)c,
+			(unsigned)second, got, expected);
+		accepted++;
+	}
+	ck_assert_uint_gt(accepted, 80000);
+}
+END_TEST
+
+START_TEST(secrets_are_mapped_as_icu_maps_strings)
+{
+	USet *spaces = set("[:Zs:]");
+
+	for (UChar32 c = 0; c <= 0x10FFFF; c++) {
+		const enum precis_property p = precis_property(c);
+		UChar in[8], want[64];
+		char text[8], expected[256], got[256];
+		int32_t n = 0, bytes = 0, written = 0;
+		UErrorCode err = U_ZERO_ERROR;
+
+		U8_APPEND_UNSAFE(text, bytes, c);
+		const bool taken = precis_opaque(text, (size_t)bytes, got, sizeof got) == STERNA_OK;
+
+		if (p == PRECIS_DISALLOWED || p == PRECIS_UNASSIGNED) {
+			ck_assert_msg(!taken, "U+%04X", (unsigned)c);
+			continue;
+		}
+		U16_APPEND_UNSAFE(in, n, uset_contains(spaces, c) ? ' ' : c);
+		n = unorm2_normalize(unorm2_getNFCInstance(&err), in, n, want, 64, &err);
+		u_strToUTF8(expected, sizeof expected, &written, want, n, &err);
+		if (taken)
+			ck_assert_msg(U_SUCCESS(err) && strcmp(got, expected) == 0, "U+%04X: %s, not %s", (unsigned)c, got,
+				expected);
+		else /* what may not stand alone; U+0387 becomes such a one */
+			ck_assert_msg(n == 1 && precis_property(want[0]) == PRECIS_CONTEXT, "U+%04X is refused", (unsigned)c);
+	}
+	uset_close(spaces);
+}
+END_TEST
+
+/* What ICU's UTS 46 finds wrong with a label; false: it is severe, so that the rules were not looked at. */
+static bool uts46_errors(UIDNA *idna, const struct precis_text *t, uint32_t *errors)
+{
+	UIDNAInfo info = UIDNA_INFO_INITIALIZER;
+	UErrorCode err = U_ZERO_ERROR;
+	UChar label[32], out[64];
+	int32_t n = 0;
+
+	for (int32_t i = 0; i < t->n; i++)
+		U16_APPEND_UNSAFE(label, n, t->cp[i]);
+	const int32_t len = uidna_labelToUnicode(idna, label, n, out, 64, &info, &err);
+
+	*errors = info.errors;
+	return U_SUCCESS(err) && len == n && u_memcmp(label, out, n) == 0 && (info.errors & (UIDNA_ERROR_LEADING_COMBINING_MARK
+		| UIDNA_ERROR_DISALLOWED | UIDNA_ERROR_PUNYCODE | UIDNA_ERROR_LABEL_HAS_DOT | UIDNA_ERROR_INVALID_ACE_LABEL)) == 0;
+}
+
+/* Random labels of these code points: f says the same of them as ICU. */
+static void agrees_with_uts46(const UChar32 *pool, size_t size, uint32_t mask, bool (*f)(const struct precis_text *t))
+{
+	UErrorCode err = U_ZERO_ERROR;
+	UIDNA *idna = uidna_openUTS46(UIDNA_NONTRANSITIONAL_TO_UNICODE | UIDNA_CHECK_BIDI | UIDNA_CHECK_CONTEXTJ
+		| UIDNA_CHECK_CONTEXTO, &err);
+	unsigned good = 0, bad = 0;
+	uint32_t seed = 3;
+
+	ck_assert(U_SUCCESS(err));
+	for (int round = 0; round < 300000; round++) {
+		struct precis_text t = { .n = 0 };
+		uint32_t errors;
+		char shown[64] = "";
+
+		seed = seed * 1664525u + 1013904223u;
+		for (uint32_t n = 1 + (seed >> 29); n > 0; n--) {
+			seed = seed * 1664525u + 1013904223u;
+			t.cp[t.n++] = pool[(seed >> 8) % size];
+		}
+		if (!uts46_errors(idna, &t, &errors))
+			continue;
+		for (int32_t i = 0; i < t.n; i++)
+			snprintf(shown + strlen(shown), sizeof shown - strlen(shown), "%X ", (unsigned)t.cp[i]);
+		ck_assert_msg(f(&t) == ((errors & mask) == 0), "%s: %d here, errors %X of ICU", shown, f(&t), (unsigned)errors);
+		*(f(&t) ? &good : &bad) += 1;
+	}
+	ck_assert_uint_gt(good, 1000);
+	ck_assert_uint_gt(bad, 1000);
+	uidna_close(idna);
+}
+
+static bool keeps_bidi(const struct precis_text *t)
+{
+	return !precis_has_rtl(t) || precis_bidi_ok(t);
+}
+
+START_TEST(bidi_rule_is_that_of_uts46)
+{
+	static const UChar32 pool[] = { 'a', 'z', '0', '9', '-', '+', '%', ',', '!', 0x5D0, 0x5EA, 0x628, 0x62F, 0x6FD, 0x661, 0x6F1,
+		0x5B0, 0x64B, 0x300, 0x7C1, 0x10A00, 0x1E900 + 0x22, 0x3B1, 0x915 };
+
+	agrees_with_uts46(pool, sizeof pool / sizeof *pool, UIDNA_ERROR_BIDI, keeps_bidi);
+}
+END_TEST
+
+static bool keeps_contexts(const struct precis_text *t)
+{
+	for (int32_t i = 0; i < t->n; i++)
+		if (t->cp[i] > 0x7E && precis_property(t->cp[i]) == PRECIS_CONTEXT && !precis_context_ok(t, i))
+			return false;
+	return true;
+}
+
+START_TEST(joiners_are_those_of_uts46)
+{
+	static const UChar32 pool[] = { 0x200C, 0x200D, 0x94D, 0x915, 0x628, 0x627, 0x62F, 0x64B, 0x300, 0xA872, 'a', 0x71D, 0x1807 };
+
+	agrees_with_uts46(pool, sizeof pool / sizeof *pool, UIDNA_ERROR_CONTEXTJ, keeps_contexts);
+}
+END_TEST
+
+START_TEST(other_contexts_are_those_of_uts46)
+{
+	static const UChar32 pool[] = { 0xB7, 'l', 'a', 0x375, 0x3B1, 0x5F3, 0x5F4, 0x5D0, 0x30FB, 0x30AB, 0x3042, 0x6F22, 0x660, 0x669,
+		0x6F0, 0x6F9, 0x628, 0xB7, 'l' };
+
+	agrees_with_uts46(pool, sizeof pool / sizeof *pool,
+		UIDNA_ERROR_CONTEXTO_PUNCTUATION | UIDNA_ERROR_CONTEXTO_DIGITS, keeps_contexts);
+}
+END_TEST
+
 START_TEST(results_fit_or_are_refused)
 {
 	char in[3100], out[1024];
@@ -293,6 +537,12 @@ int main(void)
 	tcase_add_test(t, exceptions_of_rfc5892);
 	tcase_add_test(t, every_code_point_keeps_the_rules);
 	tcase_add_test(t, pairs_of_code_points_are_stable);
+	tcase_add_test(t, properties_are_those_of_rfc8264);
+	tcase_add_test(t, usernames_are_mapped_as_icu_maps_strings);
+	tcase_add_test(t, secrets_are_mapped_as_icu_maps_strings);
+	tcase_add_test(t, bidi_rule_is_that_of_uts46);
+	tcase_add_test(t, joiners_are_those_of_uts46);
+	tcase_add_test(t, other_contexts_are_those_of_uts46);
 	tcase_add_test(t, results_fit_or_are_refused);
 	tcase_add_test(t, only_utf8_is_text);
 	suite_add_tcase(s, t);
