@@ -33,24 +33,32 @@ static const struct db_stmt forget = {
 	.sql = "DELETE FROM private_xml WHERE owner = $1",
 };
 
-/* §3: a namespace of its own. */
+/* §2.3: what is stored or asked for. NULL: nothing, or not of one namespace that is its own. */
 static const struct sterna_elem *data_of(struct sterna_call *c)
 {
 	const struct sterna_elem *data = sterna_child(sterna_payload(c));
 
-	return data != NULL && elem_next(data) == NULL && strcmp(sterna_ns(data), NS_PRIVATE) != 0 ? data : NULL;
+	if (data == NULL || strcmp(sterna_ns(data), NS_PRIVATE) == 0)
+		return NULL;
+	elem_foreach(e, sterna_payload(c))
+		if (strcmp(sterna_ns(e), sterna_ns(data)) != 0)
+			return NULL;
+	return data;
 }
 
 static enum sterna_verdict on_count(struct sterna_call *c, enum sterna_result rc, const struct sterna_rows *rows)
 {
 	const struct private_config *cfg = sterna_config(c);
-	const struct sterna_elem *data = data_of(c);
+	int64_t count = 0;
 
 	if (rc != STERNA_OK)
 		return sterna_reject(c, STERNA_RESOURCE_CONSTRAINT, NULL);
-	if (db_int(rows->db, 0, 0) >= cfg->max_elements)
+	elem_foreach(e, sterna_payload(c))
+		count++;
+	if (db_int(rows->db, 0, 0) + count > cfg->max_elements)
 		return sterna_reject(c, STERNA_RESOURCE_CONSTRAINT, "too many elements are stored");
-	sterna_write(c, &put, sterna_owner(c), sterna_ns(data), data->name, sterna_xml(data));
+	elem_foreach(e, sterna_payload(c))
+		sterna_write(c, &put, sterna_owner(c), sterna_ns(e), e->name, sterna_xml(e));
 	return sterna_reply(c, NULL);
 }
 
@@ -60,9 +68,10 @@ static enum sterna_verdict on_set(struct sterna_call *c)
 	const struct sterna_elem *data = data_of(c);
 
 	if (data == NULL)
-		return sterna_reject(c, STERNA_BAD_REQUEST, "one element with a namespace of its own is stored at a time");
-	if (strlen(sterna_xml(data)) > cfg->max_size.bytes)
-		return sterna_reject(c, STERNA_NOT_ACCEPTABLE, "the element is too large");
+		return sterna_reject(c, STERNA_NOT_ACCEPTABLE, "what is stored has one namespace, its own"); /* §2.3 */
+	elem_foreach(e, sterna_payload(c))
+		if (strlen(sterna_xml(e)) > cfg->max_size.bytes)
+			return sterna_reject(c, STERNA_NOT_ACCEPTABLE, "the element is too large");
 	return sterna_read(c, on_count, &count_others, sterna_owner(c), sterna_ns(data), data->name);
 }
 
@@ -83,9 +92,25 @@ static enum sterna_verdict on_get(struct sterna_call *c)
 {
 	const struct sterna_elem *data = data_of(c);
 
+	if (sterna_child(sterna_payload(c)) == NULL || (data != NULL && elem_next(data) != NULL))
+		return sterna_reject(c, STERNA_BAD_REQUEST, "name one element"); /* §3 */
 	if (data == NULL)
-		return sterna_reject(c, STERNA_BAD_REQUEST, "name one element with a namespace of its own");
+		return sterna_reject(c, STERNA_NOT_ACCEPTABLE, "it has a namespace of its own");
 	return sterna_read(c, on_row, &get, sterna_owner(c), sterna_ns(data), data->name);
+}
+
+/* §3: another's data are forbidden. Said on the asker's side, it tells nothing about the other. */
+static enum sterna_verdict on_iq_out(struct sterna_call *c)
+{
+	const struct jid *to = sterna_to(c);
+	const struct sterna_elem *payload = sterna_child(sterna_stanza(c));
+	const char *type = sterna_type(c);
+
+	if (payload == NULL || !elem_is(payload, "query", NS_PRIVATE) || to == NULL || jid_local(to) == NULL
+		|| jid_resource(to) != NULL || (strcmp(type, "get") != 0 && strcmp(type, "set") != 0)
+		|| strcmp(jid_domain(to), sterna_host(c)) != 0 || strcmp(jid_bare(to), sterna_owner(c)) == 0)
+		return STERNA_NEXT;
+	return sterna_reject(c, STERNA_FORBIDDEN, NULL);
 }
 
 static void on_deleted(struct sterna_call *c)
@@ -96,6 +121,7 @@ static void on_deleted(struct sterna_call *c)
 STERNA_MODULE(private, .spec = "XEP-0049 1.2", .summary = "Private XML Storage",
 	.options = options, .config_size = sizeof(struct private_config),
 	.features = (const struct sterna_feature[]){ { NS_PRIVATE, STERNA_SERVER | STERNA_OWN_ACCOUNT }, { 0 } },
+	.hooks = (const struct sterna_hook[]){ { STERNA_OUT_POLICY, on_iq_out, NULL, STERNA_IQ }, { 0 } },
 	.on = (const struct sterna_lifecycle[]){ { STERNA_ACCOUNT_DELETED, on_deleted }, { 0 } },
 	.iq = (const struct sterna_iq[]){
 		{ STERNA_GET, STERNA_OWN_ACCOUNT, NS_PRIVATE, "query", on_get },

@@ -278,9 +278,14 @@ static enum sterna_verdict on_iq(struct sterna_call *c)
 	const struct sterna_elem *query = sterna_payload(c);
 	size_t rooms = 0;
 
-	if (!sterna_is_own(c) || sterna_account_slot(c) == NULL || (sterna_to(c) != NULL && jid_resource(sterna_to(c)) != NULL)
-		|| !is_list(query))
+	if (!sterna_is_own(c) || sterna_account_slot(c) == NULL || (sterna_to(c) != NULL && jid_resource(sterna_to(c)) != NULL))
 		return STERNA_NEXT;
+	if (!is_list(query)) {
+		/* Beside others it would be stored past the rooms that it names. */
+		if (elem_is(query, "query", NS_PRIVATE) && elem_child(query, "storage", NS_STORAGE) != NULL)
+			return sterna_reject(c, STERNA_NOT_ACCEPTABLE, "a list of bookmarks is stored alone");
+		return STERNA_NEXT;
+	}
 	if (strcmp(sterna_type(c), "get") == 0)
 		return sterna_read(c, on_get, &get_all, sterna_owner(c));
 	if (strcmp(sterna_type(c), "set") != 0)
