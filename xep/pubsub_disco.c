@@ -95,6 +95,14 @@ static enum sterna_verdict on_names(struct sterna_call *c, enum sterna_result rc
 	return sterna_reply(c, query);
 }
 
+/* XEP-0030 §4.1: items of an account are its available resources too, which who may ask knows of. A service has none. */
+static void add_resources(struct sterna_call *c, struct sterna_elem *query)
+{
+	for (struct sterna_session *s = sterna_next_session(c, NULL); s != NULL; s = sterna_next_session(c, s))
+		if (sterna_session_is_available(s))
+			sterna_attr(sterna_add(query, "item", NULL), "jid", jid_full(sterna_session_jid(s)));
+}
+
 /* Nodes are sorted by name, so a page begins after one that may have gone meanwhile. */
 static enum sterna_verdict nodes(const struct list *l)
 {
@@ -123,6 +131,8 @@ static enum sterna_verdict nodes(const struct list *l)
 	}
 	if (l->rsm || listed < total)
 		add_set(l, query, first, last, total);
+	else
+		add_resources(l->r->c, query); /* pages are of nodes */
 	return sterna_reply(l->r->c, query);
 }
 

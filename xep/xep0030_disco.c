@@ -70,7 +70,13 @@ static enum sterna_verdict on_account_items(struct sterna_call *c)
 		return sterna_reject(c, STERNA_SERVICE_UNAVAILABLE, NULL);
 	if (elem_attr(sterna_payload(c), "node") != NULL)
 		return sterna_reject(c, STERNA_ITEM_NOT_FOUND, NULL);
-	return sterna_reply(c, sterna_elem(c, "query", NS_DISCO_ITEMS));
+	struct sterna_elem *query = sterna_elem(c, "query", NS_DISCO_ITEMS);
+
+	/* §4.1: the available resources, which who may ask knows of by their presence. */
+	for (struct sterna_session *s = sterna_next_session(c, NULL); s != NULL; s = sterna_next_session(c, s))
+		if (sterna_session_is_available(s))
+			sterna_attr(sterna_add(query, "item", NULL), "jid", jid_full(sterna_session_jid(s)));
+	return sterna_reply(c, query);
 }
 
 STERNA_MODULE(disco, .spec = "XEP-0030 2.5.0", .summary = "Service Discovery",
