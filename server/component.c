@@ -66,8 +66,12 @@ void component_send(struct worker *w, struct host *h, struct stanza **st)
 static void opened(struct stream *s, const struct sterna_elem *root)
 {
 	const char *to = elem_attr(root, "to");
-	struct host *h = to != NULL ? server_host(s->worker->server, to) : NULL;
+	struct host *h = NULL;
+	struct jid *j = NULL;
 
+	if (to != NULL && jid_parse(to, strlen(to), &j) == STERNA_OK)
+		h = server_host(s->worker->server, jid_full(j));
+	jid_unref(&j);
 	if (h == NULL || h->kind != HOST_COMPONENT) {
 		stream_error(s, "host-unknown", "no component of that name is configured");
 		return;

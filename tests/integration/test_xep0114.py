@@ -76,6 +76,10 @@ def test_header(t):
             one.send("<stream:stream xmlns='%s' xmlns:stream='%s' to='%s'>" % (ns, xmpp.NS_STREAM, to))
             condition = one.wait_closed()
             check(condition == expected, '%r: the stream ended with %s' % (to, condition))
+        one = opened(t, server, 'ECHO.')                            # another way to write it
+        check(one.stream.header.get('from') == 'echo', 'from is %r' % one.stream.header.get('from'))
+        handshake(one)
+        one.expect('{%s}handshake' % NS_COMPONENT)
 
 
 @accounts()
