@@ -179,9 +179,12 @@ static void put_values(struct sterna_elem *field, const json_t *value)
 
 	if (json_is_string(value))
 		sterna_text(field, "value", json_string_value(value));
-	json_array_foreach(value, i, one)
-		if (json_is_string(one))
-			sterna_text(field, "value", json_string_value(one));
+	json_array_foreach(value, i, one) {
+		char *text = json_is_string(one) ? NULL : json_dumps(one, JSON_COMPACT | JSON_ENCODE_ANY); /* as in rows */
+
+		sterna_text(field, "value", text != NULL ? text : json_string_value(one));
+		free(text);
+	}
 }
 
 static bool is_admin(const char *node)

@@ -104,6 +104,8 @@ def test_rooms(t):
         shown = expect(api('GET', '/v1/room/show', room=room), 200)['result']
         check(shown['occupants'][0]['nick'] == 'Romeo' and shown['occupants'][0]['affiliation'] == 'owner', '%r' % shown)
         check('password' not in shown['config'], 'the password is shown')
+        form = run(online(t, server, 'juliet'), 'sterna#room-show', room=room)
+        check('"nick":"Romeo"' in ''.join(form.itertext()), 'who is inside, as a form')
         second = {'Sterna-Host': 'second'}
         expect(nurse('GET', '/v1/room/show', headers=second, room=room), 403, 'forbidden', 'room')
         expect(nurse('POST', '/v1/room/destroy', {'room': room}, second), 403, 'forbidden', 'room')
