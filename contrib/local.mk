@@ -19,6 +19,11 @@ moduleinclude_HEADERS = \
 pkgconfigdir = $(libdir)/pkgconfig
 pkgconfig_DATA = contrib/sterna.pc
 
+# The administrators' page.
+consoledir = $(pkgdatadir)/console
+dist_console_DATA = contrib/console/console.css contrib/console/console.js contrib/console/icon.svg contrib/console/index.html \
+	contrib/console/xmpp.js
+
 # The service.
 sysusersdir = $(prefix)/lib/sysusers.d
 tmpfilesdir = $(prefix)/lib/tmpfiles.d

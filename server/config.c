@@ -25,10 +25,10 @@ static const struct sterna_option host_options[] = {
 static const struct sterna_option listen_options[] = {
 	STERNA_OPT(L, kind, STERNA_REQUIRED, "c2s|s2s|http|component", "who connects: clients, servers, HTTP, components"),
 	STERNA_OPT(L, address, "::", NULL, "IPv4 or IPv6 address; '::' is all of both"),
-	STERNA_OPT(L, port, "0", "0..65535", "0: the standard one: 5222, 5223 (direct), 5269, 5270 (direct), 5280, 5281 (direct), 5282 (API), 5347"),
+	STERNA_OPT(L, port, "0", "0..65535", "0: the standard one: 5222, 5223 (direct), 5269, 5270 (direct), 5280, 5281 (direct), 5282 (API), 5283 (console), 5347"),
 	STERNA_OPT(L, tls, "auto", "auto|starttls|direct|none", "auto: starttls for clients and servers, none for others"),
-	STERNA_OPT(L, serves, "auto", "auto|all|web|monitoring|api",
-		"of HTTP: what clients want, metrics and health, or both; the REST API alone; auto: web with TLS, else all"),
+	STERNA_OPT(L, serves, "auto", "auto|all|web|monitoring|api|console",
+		"of HTTP: what clients want, metrics and health, or both; the REST API or the console alone; auto: web with TLS, else all"),
 	STERNA_OPT(L, proxy_protocol, NULL, NULL, "networks (10.0.0.0/8) of proxies that must send a PROXY header"),
 	STERNA_OPT(L, backlog, "1024", "1..65535", "connections that may wait to be accepted"),
 	{ 0 }
@@ -230,6 +230,12 @@ static const struct sterna_option approval_options[] = {
 	{ 0 }
 };
 
+#define X struct config_console
+static const struct sterna_option console_options[] = {
+	STERNA_OPT(X, folder, STERNA_DATA_DIR "/console", NULL, "where the page's files lie"),
+	{ 0 }
+};
+
 #define G struct config_log
 static const struct sterna_option log_options[] = {
 	STERNA_OPT(G, level, "info", LOG_LEVELS, "the least important that is written"),
@@ -268,6 +274,7 @@ const struct sterna_option config_options[] = {
 	STERNA_OPT_SECTION(K, http, http_options, "HTTP: WebSocket, BOSH and what modules serve"),
 	STERNA_OPT_SECTION(K, api, api_options, "the REST API, on listeners that serve it"),
 	STERNA_OPT_SECTION(K, approval, approval_options, "commands that want a second administrator"),
+	STERNA_OPT_SECTION(K, console, console_options, "the administrators' page, on listeners that serve it"),
 	STERNA_OPT_SECTION(K, log, log_options, "the log"),
 	STERNA_OPT_MAP(K, components, struct config_component, domain, component_options, "external components (XEP-0114)"),
 	STERNA_OPT_MAP(K, admins, struct config_admin, jid, admin_options, "who may administer, from a client"),
@@ -348,7 +355,7 @@ static enum sterna_result check_listener(struct config_listen *l, const struct c
 	if (l->serves == CONFIG_SERVES_AUTO)
 		l->serves = l->tls == CONFIG_TLS_DIRECT ? CONFIG_SERVES_WEB : CONFIG_SERVES_ALL;
 	if (l->port == 0)
-		l->port = l->serves == CONFIG_SERVES_API ? 5282 : ports[l->kind][l->tls == CONFIG_TLS_DIRECT];
+		l->port = l->serves == CONFIG_SERVES_API ? 5282 : l->serves == CONFIG_SERVES_CONSOLE ? 5283 : ports[l->kind][l->tls == CONFIG_TLS_DIRECT];
 	if (l->address == NULL || ip_parse(l->address, &ip) != STERNA_OK)
 		return config_fail(err, config_blame(n, "address"), false, "'%.80s' is no IP address; write 127.0.0.1 or \"::1\"",
 			l->address != NULL ? l->address : "");
@@ -482,6 +489,7 @@ static enum sterna_result check_rest(struct config *c, struct config_error *err)
 	c->tls.key = config_file(c, c->tls.key);
 	c->tls.authorities = config_file(c, c->tls.authorities);
 	c->api.authorities = config_file(c, c->api.authorities);
+	c->console.folder = config_file(c, c->console.folder);
 	c->server.pid_file = config_file(c, c->server.pid_file);
 	c->server.control = config_file(c, c->server.control);
 	c->server.module_dir = config_file(c, c->server.module_dir);

@@ -46,7 +46,7 @@ struct config_host {
 
 enum config_listen_kind { CONFIG_C2S, CONFIG_S2S, CONFIG_HTTP, CONFIG_COMPONENT };
 enum config_serves { CONFIG_SERVES_AUTO, CONFIG_SERVES_ALL, CONFIG_SERVES_WEB, CONFIG_SERVES_MONITORING,
-	CONFIG_SERVES_API }; /* auto: never after loading */
+	CONFIG_SERVES_API, CONFIG_SERVES_CONSOLE }; /* auto: never after loading */
 enum config_tls_mode { CONFIG_TLS_AUTO, CONFIG_TLS_STARTTLS, CONFIG_TLS_DIRECT, CONFIG_TLS_NONE }; /* auto: never after loading */
 struct config_listen {
 	unsigned kind;                          /* enum config_listen_kind */
@@ -184,6 +184,11 @@ struct config_api {
 	const char *authorities;                /* file of those that sign clients' certificates; NULL: none is asked for */
 };
 
+/** The page of listeners that serve the console (console.h). */
+struct config_console {
+	const char *folder;
+};
+
 /** Commands that want a second administrator (approval.h). */
 struct config_approval {
 	struct sterna_list commands;            /* their names */
@@ -224,6 +229,7 @@ struct config {
 	struct config_http http;
 	struct config_api api;
 	struct config_approval approval;
+	struct config_console console;
 	struct config_log log;
 	struct sterna_array components;         /* of struct config_component */
 	struct sterna_array admins;             /* of struct config_admin */

@@ -252,7 +252,7 @@ static bool starts(const char *text, const char *with)
 static void on_change(void *arg, const char *path)
 {
 	struct changes *c = arg;
-	static const char *const applied[] = { "admins", "limits", "log", "auth", "modules", "tls", "s2s", "routes", "http", "api", "approval" };
+	static const char *const applied[] = { "admins", "limits", "log", "auth", "modules", "tls", "s2s", "routes", "http", "api", "approval", "console" };
 	bool ok = false;
 
 	c->count++;

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <time.h>
 #include "server/bosh.h"
+#include "server/console.h"
 #include "server/http_file.h"
 #include "server/http_forwarded.h"
 #include "server/net.h"
@@ -64,6 +65,10 @@ static void complete(struct http_conn *c)
 	set_reading(c, false);
 	r->body = buf_len(&c->body) > 0 ? buf_data(&c->body) : "";
 	r->body_len = buf_len(&c->body);
+	if (c->console) {
+		console_request(c);
+		return;
+	}
 	if (c->api) {
 		rest_request(c);
 		return;
@@ -150,14 +155,14 @@ static void begin_request(struct http_conn *c)
 	http_forwarded(c);
 	r->no_web = !c->web;
 	r->no_monitoring = !c->monitoring || c->proxied; /* a proxy passes on what comes from outside */
-	if (c->web && websocket_is_path(c->worker->server, r->path)) {
+	if (c->console ? strcmp(r->path, CONSOLE_WEBSOCKET) == 0 : c->web && websocket_is_path(c->worker->server, r->path)) {
 		c->state = HTTP_ANSWER;
 		set_reading(c, false);
 		timer_cancel(&c->deadline);
 		websocket_request(c);
 		return;
 	}
-	if (!c->api && sterna_http_streams(c->worker, r))
+	if (!c->api && !c->console && sterna_http_streams(c->worker, r))
 		begin_stream(c);
 	else
 		begin_body(c);
@@ -483,6 +488,8 @@ bool http_conn_origin_ok(const struct http_conn *c)
 	const char *origin = http_head_get(&c->head, "Origin");
 	const struct sterna_list *allowed = &config(c)->origins;
 
+	if (c->console)
+		return console_origin_ok(c);
 	if (origin == NULL)
 		return true; /* no browser */
 	for (size_t i = 0; i < allowed->count; i++)
@@ -545,6 +552,7 @@ void http_conn_accept(struct worker *w, int fd, const struct conn_options *o, co
 	enroll(c, w);
 	c->reading = true;
 	c->api = l->serves == CONFIG_SERVES_API;
+	c->console = l->serves == CONFIG_SERVES_CONSOLE;
 	c->web = l->serves == CONFIG_SERVES_ALL || l->serves == CONFIG_SERVES_WEB;
 	c->monitoring = l->serves == CONFIG_SERVES_ALL || l->serves == CONFIG_SERVES_MONITORING;
 	c->held = ip != NULL;

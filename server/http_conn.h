@@ -46,7 +46,7 @@ struct http_conn {
 	struct http_file *file;              /* the body goes there, or the answer comes from there */
 	bool continued;                      /* 100 was said, or is not wanted */
 	bool keep_alive, reading;
-	bool web, monitoring, api;           /* what the listener serves */
+	bool web, monitoring, api, console;  /* what the listener serves */
 };
 
 /** An accepted socket of a listener l of kind http. ip: held for it already, or NULL: a PROXY header will tell. */

@@ -35,6 +35,7 @@ server_libsterna_la_SOURCES = \
 	server/config_node.c server/config_node.h \
 	server/config_s2s.c \
 	server/conn.c server/conn.h server/conn_impl.h \
+	server/console.c server/console.h \
 	server/conn_ops.c \
 	server/control.c server/control.h \
 	server/credential.c server/credential.h \

@@ -15,13 +15,14 @@ static const char *const usual[] = { "disco", "caps", "ping", "version", "time",
 
 enum { UNLOAD_MS = 5000 };
 
-/* With a listener of kind http, but for the API's. */
+/* With a listener of kind http, but for the API's and the console's. */
 static const char *const with_http[] = { "metrics", "host_meta", "upload", "web", NULL };
 
 static bool listens_http(const struct config *c)
 {
 	for (size_t i = 0; i < c->listen.count; i++)
-		if (config_listens(c)[i].kind == CONFIG_HTTP && config_listens(c)[i].serves != CONFIG_SERVES_API)
+		if (config_listens(c)[i].kind == CONFIG_HTTP && config_listens(c)[i].serves != CONFIG_SERVES_API
+			&& config_listens(c)[i].serves != CONFIG_SERVES_CONSOLE)
 			return true;
 	return false;
 }

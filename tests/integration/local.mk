@@ -3,6 +3,7 @@ EXTRA_DIST += \
 	tests/integration/README.md \
 	tests/integration/clients \
 	tests/integration/federation.py \
+	tests/integration/browser.py \
 	tests/integration/match.py \
 	tests/integration/mmdb.py \
 	tests/integration/nameserver.py \
@@ -29,6 +30,7 @@ EXTRA_DIST += \
 	tests/integration/test_bosh.py \
 	tests/integration/test_commands.py \
 	tests/integration/test_component.py \
+	tests/integration/test_console.py \
 	tests/integration/test_control.py \
 	tests/integration/test_dns.py \
 	tests/integration/test_external.py \
