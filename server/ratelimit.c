@@ -266,10 +266,14 @@ static struct entry *get(struct ratelimit_table *t, const void *key, size_t len,
 	return e;
 }
 
+/* What holds nothing and took nothing has nothing to remember: thousands who came and went would keep memory apart. */
 static void put_back(struct ratelimit_table *t, struct entry *e)
 {
-	if (!is_held(e))
-		link_idle(t, e);
+	if (is_held(e))
+		return;
+	link_idle(t, e);
+	if (!e->started[0] && !e->started[1])
+		drop(t, e);
 }
 
 static enum sterna_result ask(struct ratelimit_table *t, const void *key, size_t len, unsigned slot,

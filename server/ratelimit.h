@@ -31,7 +31,8 @@ uint64_t ratelimit_charge(struct ratelimit *r, const struct sterna_rate *rate, u
 uint64_t ratelimit_wait_us(struct ratelimit *r, const struct sterna_rate *rate, uint64_t now_us, uint64_t n);
 
 /** Per key two buckets and two counts of what is held (connections before and after authentication). What is not
- *  held and was not used for idle_us is forgotten; at max entries the longest unused of those goes first. */
+ *  held and took nothing is forgotten at once, the others after idle_us without use; at max entries the longest unused
+ *  of those goes first. */
 enum { RATELIMIT_SLOTS = 2, RATELIMIT_KEY_MAX = 2047 };
 struct ratelimit_table;
 

@@ -156,6 +156,19 @@ START_TEST(stays_within_its_bound)
 }
 END_TEST
 
+START_TEST(forgets_at_once_who_took_nothing)
+{
+	ck_assert_int_eq(ratelimit_table_hold(t, "a", 1, 0, 9, 1), STERNA_OK);
+	ck_assert_int_eq(ratelimit_table_hold(t, "b", 1, 0, 9, 1), STERNA_OK);
+	ck_assert_int_eq(ratelimit_table_take(t, "b", 1, 1, &ten, 1, 10, NULL), STERNA_OK);
+	ratelimit_table_release(t, "a", 1, 0, 2);
+	ck_assert_uint_eq(ratelimit_table_count(t), 1);
+	ratelimit_table_release(t, "b", 1, 0, 2);
+	ck_assert_uint_eq(ratelimit_table_count(t), 1);
+	ck_assert_int_eq(ratelimit_table_take(t, "b", 1, 1, &ten, 2, 10, NULL), STERNA_ELIMIT);
+}
+END_TEST
+
 START_TEST(forgets_what_is_idle)
 {
 	for (int i = 0; i < 10; i++)
@@ -216,6 +229,7 @@ int main(void)
 	tcase_add_test(tc, limits_each_key_by_itself);
 	tcase_add_test(tc, counts_what_is_held);
 	tcase_add_test(tc, stays_within_its_bound);
+	tcase_add_test(tc, forgets_at_once_who_took_nothing);
 	tcase_add_test(tc, forgets_what_is_idle);
 	tcase_add_test(tc, grows_and_finds_again);
 	tcase_add_test(tc, takes_an_ipv6_network_for_one_address);
