@@ -7,6 +7,14 @@
 #include "server/module.h"
 #include "server/stanza.h"
 
+/* What becomes of a message to an account (deliver.h). */
+enum deliver_plan {
+	PLAN_SESSIONS,     /* to c->targets */
+	PLAN_OFFLINE,      /* store for later, or refuse where that is not to be had */
+	PLAN_IGNORE,       /* silently */
+	PLAN_REFUSE,       /* <service-unavailable/> */
+};
+
 struct account;
 struct host;
 struct lane;
@@ -67,7 +75,7 @@ struct sterna_call {
 	uint64_t trace;
 	bool impatient;                      /* account_when: is to hear at once that the database is away */
 	struct jid *send_to;                 /* TO_SESSION: in place of the stanza's own 'to' */
-	int plan;                            /* of a message: enum deliver_plan */
+	enum deliver_plan plan;              /* of a message */
 	void (*checked)(struct sterna_call *c, bool repeated);     /* origin_check()'s, while it waits */
 	enum sterna_condition refused;       /* what it was refused with; 0: it was not */
 	const char *refused_by;              /* which module did */

@@ -4,12 +4,6 @@
 
 #include "server/call.h"
 
-enum deliver_plan {
-	PLAN_SESSIONS,     /* to c->targets */
-	PLAN_OFFLINE,      /* store for later, or refuse where that is not to be had */
-	PLAN_IGNORE,       /* silently */
-	PLAN_REFUSE,       /* <service-unavailable/> */
-};
 /** For a message to c->account: fills c->targets. */
 enum deliver_plan deliver_plan_message(struct sterna_call *c);
 /** While hooks waited, sessions have come or gone: it is to be planned anew. */

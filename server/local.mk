@@ -150,6 +150,7 @@ server_libsterna_la_SOURCES = \
 	server/transport.h \
 	server/upgrade.c server/upgrade.h \
 	server/user.c server/user.h server/user_impl.h \
+	server/utf.h \
 	server/user_bulk.c \
 	server/websocket.c server/websocket.h \
 	server/work.c server/work.h \

@@ -8,9 +8,8 @@
 #include <unicode/uchar.h>
 #include <unicode/unorm2.h>
 #include <unicode/ustring.h>
-#include <unicode/utf16.h>
-#include <unicode/utf8.h>
 #include "server/jid.h"
+#include "server/utf.h"
 
 enum { ROUNDS_MAX = 4, LOWER_MAX = 8 };
 
@@ -23,9 +22,8 @@ enum sterna_result precis_decode(const char *s, size_t len, struct precis_text *
 		return STERNA_ELIMIT;
 	t->n = 0;
 	for (int32_t i = 0; i < (int32_t)len;) {
-		UChar32 c;
+		const UChar32 c = utf8_next(s, &i, (int32_t)len);
 
-		U8_NEXT(s, i, (int32_t)len, c);
 		if (c < 0)
 			return STERNA_EINVAL;
 		t->cp[t->n++] = c;
@@ -39,9 +37,8 @@ enum sterna_result precis_encode(const struct precis_text *t, char *out, size_t 
 
 	for (int32_t i = 0; i < t->n; i++) {
 		char one[U8_MAX_LENGTH];
-		int32_t n = 0;
+		const int32_t n = utf8_put(one, t->cp[i]);
 
-		U8_APPEND_UNSAFE(one, n, t->cp[i]);
 		if (at + (size_t)n >= size)
 			return STERNA_ELIMIT;
 		memcpy(out + at, one, (size_t)n);
@@ -99,7 +96,7 @@ static void map_width(struct precis_text *t)
 		if (U_SUCCESS(err) && n > 0) {
 			int32_t at = 0;
 
-			U16_NEXT(to, at, n, t->cp[i]); /* width mappings are one code point each */
+			t->cp[i] = utf16_next(to, &at, n); /* width mappings are one code point each */
 		}
 	}
 }
@@ -124,7 +121,7 @@ static enum sterna_result map_case(struct precis_text *t)
 		while (at < n) {
 			if (t->n == PRECIS_TEXT_MAX)
 				return STERNA_ELIMIT;
-			U16_NEXT(to, at, n, t->cp[t->n]);
+			t->cp[t->n] = utf16_next(to, &at, n);
 			t->n++;
 		}
 	}
@@ -147,7 +144,7 @@ static enum sterna_result normalize(struct precis_text *t, form_fn *form)
 	for (t->n = 0; at < n; t->n++) {
 		if (t->n == PRECIS_TEXT_MAX)
 			return STERNA_ELIMIT;
-		U16_NEXT(to, at, n, t->cp[t->n]);
+		t->cp[t->n] = utf16_next(to, &at, n);
 	}
 	return STERNA_OK;
 }

@@ -4,9 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <openssl/crypto.h>
-#include <unicode/utf8.h>
 #include "server/base64.h"
 #include "server/mem.h"
+#include "server/utf.h"
 
 struct scram {
 	enum scram_hash hash;
@@ -129,9 +129,8 @@ static bool is_text(const char *msg, size_t len)
 	if (len == 0 || len > SCRAM_MESSAGE_MAX)
 		return false;
 	while (i < (int32_t)len) {
-		UChar32 c;
+		const UChar32 c = utf8_next(msg, &i, (int32_t)len);
 
-		U8_NEXT(msg, i, (int32_t)len, c);
 		if (c <= 0)
 			return false;
 	}
@@ -363,6 +362,7 @@ static void add_sorted(struct buf *out, const char *const *list)
 		sorted[n] = list[n];
 		n++;
 	}
+	/* cppcheck-suppress uninitvar ; n of them are set */
 	qsort(sorted, n, sizeof sorted[0], by_octets);
 	for (size_t i = 0; i < n; i++) {
 		if (i > 0)

@@ -136,13 +136,13 @@ static void hold(struct xml_scan *s, enum state state)
 {
 	s->held = true;
 	s->hold = s->at++;
-	s->state = state;
+	s->state = (unsigned char)state;
 }
 
 static void let_go(struct xml_scan *s, enum state state)
 {
 	s->held = false;
-	s->state = state;
+	s->state = (unsigned char)state;
 }
 
 static enum scan_event before_root(struct xml_scan *s, const char *w)
@@ -238,7 +238,8 @@ static enum scan_event cdata(struct xml_scan *s, const char *w, size_t end)
 		const char c = w[s->at++];
 
 		if (c == ']') {
-			s->matched += s->matched < 2;
+			if (s->matched < 2)
+				s->matched++;
 			continue;
 		}
 		if (c == '>' && s->matched == 2) {

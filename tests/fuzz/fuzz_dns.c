@@ -23,7 +23,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 			if (memchr(s->target, '\0', sizeof s->target) == NULL || strpbrk(s->target, " <>&'\"/@") != NULL)
 				abort();
-			chance[count] = len;
+			chance[count] = (uint32_t)len;
 			srv[count++] = *s;
 		}
 		data += 2 + len, size -= 2 + len;

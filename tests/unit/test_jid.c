@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unicode/uchar.h>
-#include <unicode/utf8.h>
 #include "server/jid.h"
+#include "server/utf.h"
 
 static struct jid *parsed(const char *text)
 {
@@ -267,7 +267,7 @@ START_TEST(every_code_point_in_a_domain_is_mapped_once)
 		char in[8] = "b", once[64], twice[64];
 		int32_t n = 1;
 
-		U8_APPEND_UNSAFE(in, n, c);
+		n += utf8_put(in + n, c);
 		in[n++] = 'c';
 		if (precis_domain(in, (size_t)n, once, sizeof once) != STERNA_OK)
 			continue;
