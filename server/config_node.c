@@ -416,6 +416,7 @@ char *config_path(const struct config_node *n, char *out, size_t size)
 	while (depth-- > 0 && len < size) {
 		size_t index = 0;
 
+		/* cppcheck-suppress uninitvar ; depth of them are set above */
 		if (way[depth]->key != NULL) {
 			len += (size_t)snprintf(out + len, size - len, "%s%s", len > 0 ? "." : "", way[depth]->key);
 			continue;

@@ -364,6 +364,7 @@ static void zero_fields(const struct sterna_option *table, char *out)
 		if (o->type == STERNA_TYPE_SECTION)
 			zero_fields(o->sub, field);
 		else if (o->type == STERNA_TYPE_STRING || o->type == STERNA_TYPE_NODE)
+			/* cppcheck-suppress pointerSize ; the field is a pointer */
 			memset(field, 0, sizeof(const char *));
 		else if (o->type == STERNA_TYPE_STRINGS)
 			memset(field, 0, sizeof(struct sterna_list));

@@ -59,6 +59,7 @@ static enum sterna_result v1_fields(char *line, struct proxy_header *out)
 
 	for (char *at = line; at != NULL && n < 6; n++) {
 		field[n] = at;
+		/* cppcheck-suppress nullPointer ; the loop has asked */
 		at = strchr(at, ' ');
 		if (at != NULL)
 			*at++ = '\0';

@@ -43,6 +43,7 @@ static void *count_realloc(void *old, size_t size)
 
 	if (account == NULL || size > account->limit || account->used - had > account->limit - size)
 		return NULL;
+	/* cppcheck-suppress memleakOnRealloc ; expat still has the old one */
 	b = realloc(b, sizeof *b + size);
 	if (b == NULL)
 		return NULL;
@@ -384,7 +385,7 @@ static void parse(struct xml_parser *p, const char *bytes, size_t len)
 /* Handlers and settings of a parser that is new, or reset. */
 static void prepare(struct xml_parser *p)
 {
-	const XML_Parser expat = p->engine->expat;
+	struct XML_ParserStruct *const expat = p->engine->expat;
 
 	XML_SetHashSalt(expat, p->engine->salt);
 #ifdef HAVE_XML_SETREPARSEDEFERRALENABLED

@@ -81,7 +81,7 @@ static enum sterna_verdict on_set(struct sterna_call *c)
 	if (avatar_from_card(c, sterna_payload(c)))
 		sterna_write(c, &put, sterna_owner(c), xml, a->id);
 	else {
-		sterna_write(c, &put, sterna_owner(c), xml, NULL);
+		sterna_write(c, &put, sterna_owner(c), xml, (const char *)NULL);
 		if (had) /* the photo that was the avatar has been taken out */
 			avatar_remove(c);
 	}

@@ -26,7 +26,7 @@ void avatar_remove(struct sterna_call *c);
 /** Put the avatar into a card in place of its photo. data: payload of the item, or NULL. */
 void avatar_into_card(struct sterna_call *c, struct sterna_elem *card, const char *data, bool may_read);
 sterna_fn avatar_on_presence;            /**< STERNA_OUT_STORE */
-void avatar_on_changed(struct sterna_call *c, void *change);                            /**< PEP_CHANGED */
+void avatar_on_changed(struct sterna_call *c, void *arg);                               /**< PEP_CHANGED */
 void avatar_on_read(struct sterna_call *c, const struct sterna_rows *rows);
 extern const struct db_stmt avatar_read;
 
