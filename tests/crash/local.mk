@@ -6,4 +6,6 @@ EXTRA_DIST += \
 	tests/crash/crash.py \
 	tests/crash/peer.py \
 	tests/crash/powercut.c \
+	tests/crash/torture.c \
+	tests/crash/torture.py \
 	tests/crash/world.py
