@@ -11,7 +11,7 @@ char *buf_reserve(struct buf *b, size_t n)
 {
 	if (b->size - b->len >= n && b->data != NULL)
 		return b->data + b->len;
-	if (b->start > 0) {
+	if (b->data != NULL && b->start > 0) {
 		memmove(b->data, b->data + b->start, b->len - b->start);
 		b->len -= b->start;
 		b->start = 0;
