@@ -4,9 +4,10 @@
  * fail; the call that makes it zero fails, and the third says which it was. It stays still while it is zero. The second
  * counts all such calls.
  * A call fails as the system lets it fail: reads of files with EIO, writes with ENOSPC, sockets with ECONNRESET and EPIPE,
- * what makes a descriptor with EMFILE, an allocation with NULL. Allocations fail where a library asks: the program's own
- * small ones end the process on purpose (server/mem.h), and its large ones have met a limit before. Only with -DWITH_MEMORY, and
- * not together with ASan, which begins before this file can. */
+ * what makes a descriptor with EMFILE, an allocation with NULL. Allocations fail where a library asks for more than
+ * SMALL bytes: what is small and of one size, a digest's context say, ends the process on purpose as the program's own does
+ * (server/mem.h), and its large ones have met a limit before. Only with -DWITH_MEMORY, and not together with ASan, which
+ * begins before this file can. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -35,7 +36,7 @@ struct plan {
 static struct plan *plan;
 
 #ifdef WITH_MEMORY
-enum { RANGES = 16 };
+enum { RANGES = 16, SMALL = 512 };
 
 static struct {
 	uintptr_t from, to;
@@ -226,9 +227,9 @@ int socket(int domain, int type, int protocol)
 
 #ifdef WITH_MEMORY
 
-static bool library_asks(const void *caller)
+static bool library_asks(const void *caller, size_t size)
 {
-	for (unsigned i = 0; i < count; i++)
+	for (unsigned i = 0; size > SMALL && i < count; i++)
 		if ((uintptr_t)caller >= libraries[i].from && (uintptr_t)caller < libraries[i].to)
 			return true;
 	return false;
@@ -266,7 +267,7 @@ void *malloc(size_t size)
 
 	if (real == NULL && (real = (void *(*)(size_t))real_of("malloc")) == NULL)
 		return early(size);
-	return library_asks(__builtin_return_address(0)) && fails(MEMORY) ? NULL : real(size);
+	return library_asks(__builtin_return_address(0), size) && fails(MEMORY) ? NULL : real(size);
 }
 
 void *calloc(size_t n, size_t size)
@@ -275,7 +276,7 @@ void *calloc(size_t n, size_t size)
 
 	if (real == NULL && (real = (void *(*)(size_t, size_t))real_of("calloc")) == NULL)
 		return early(n * size);
-	return library_asks(__builtin_return_address(0)) && fails(MEMORY) ? NULL : real(n, size);
+	return library_asks(__builtin_return_address(0), n * size) && fails(MEMORY) ? NULL : real(n, size);
 }
 
 void *realloc(void *old, size_t size)
@@ -284,7 +285,7 @@ void *realloc(void *old, size_t size)
 
 	if (real == NULL)
 		real = (void *(*)(void *, size_t))real_of("realloc");
-	return library_asks(__builtin_return_address(0)) && fails(MEMORY) ? NULL : real(old, size);
+	return library_asks(__builtin_return_address(0), size) && fails(MEMORY) ? NULL : real(old, size);
 }
 
 #endif
