@@ -126,7 +126,7 @@ void *arena_grow(struct arena *a, void *old, size_t old_size, size_t new_size)
 	}
 	void *p = arena_alloc(a, new_size);
 
-	if (old_size > 0)
+	if (old != NULL && old_size > 0)
 		memcpy(p, old, old_size);
 	return p;
 }
