@@ -8,6 +8,7 @@
 
 #define NS_DIALBACK "jabber:server:dialback"
 #define NS_BIDI "urn:xmpp:bidi"
+#define NS_LIMITS "urn:xmpp:stream-limits:0"
 #define NS_BIDI_FEATURE "urn:xmpp:features:bidi"
 #define NS_DIALBACK_FEATURE "urn:xmpp:features:dialback"
 
@@ -141,6 +142,7 @@ struct s2s {
 	bool out;                    /* we opened it */
 	bool bidi;                   /* both ways (XEP-0288) */
 	bool external, dialback;     /* what was tried */
+	size_t max_bytes;            /* of a stanza that the peer takes (XEP-0478); 0: it does not say */
 	bool offers_sm, sm_pending, sm_out; /* XEP-0198: it could; we asked for it; what we send is acknowledged */
 	uint32_t sm_base;            /* link->out, when it began */
 	uint64_t charged_bytes;      /* of what came, to its domain's budget */

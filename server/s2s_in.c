@@ -9,8 +9,6 @@
 #include "server/net.h"
 #include "server/sm.h"
 
-#define NS_LIMITS "urn:xmpp:stream-limits:0"
-
 /* --- header and features --- */
 
 static bool find_to(struct stream *s, const struct sterna_elem *root)

@@ -7,9 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include "server/base64.h"
+#include "server/c2s.h"
 #include "server/dialback.h"
 #include "server/net.h"
 #include "server/sm.h"
+
+enum { LEAST_BYTES = 10000 };    /* RFC 6120 §13.12: a smaller limit is none that a peer may have */
 
 static struct trail *trail_of(struct stream *s)
 {
@@ -303,8 +306,20 @@ static void choose(struct stream *s, struct arena *a, const struct sterna_elem *
 		send_dialback(s);
 }
 
+/* XEP-0478: what is larger need not be tried. */
+static void read_limits(struct stream *s, struct arena *a, const struct sterna_elem *features)
+{
+	const struct sterna_elem *limits = elem_child(features, "limits", NS_LIMITS);
+	const struct sterna_elem *max = limits != NULL ? elem_child(limits, "max-bytes", NS_LIMITS) : NULL;
+	uint32_t n = 0;
+
+	if (max != NULL && c2s_number(elem_text(a, max), &n) && n >= LEAST_BYTES)
+		s->s2s->max_bytes = n;
+}
+
 static void on_features(struct stream *s, struct arena **a, struct sterna_elem *e)
 {
+	read_limits(s, *a, e);
 	if (s->state == STREAM_SECURE) {
 		choose(s, *a, e);
 	} else if (s->state == STREAM_AUTHED) {

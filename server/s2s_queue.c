@@ -219,6 +219,10 @@ void s2s_link_flush(struct s2s_link *l)
 	while (l->waiting.first != NULL && has_room(l)) {
 		struct s2s_item *i = pop(&l->waiting);
 
+		if (l->stream->s2s->max_bytes != 0 && i->size > l->stream->s2s->max_bytes) {
+			give_back(l, i, STERNA_POLICY_VIOLATION, "this is larger than the other server takes");
+			continue;
+		}
 		stream_send(l->stream, i->stanza, NULL);
 		i->n = ++l->out;
 		push(&l->sent, i);

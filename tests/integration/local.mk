@@ -36,6 +36,7 @@ EXTRA_DIST += \
 	tests/integration/test_external.py \
 	tests/integration/test_faults.py \
 	tests/integration/test_federation.py \
+	tests/integration/test_federation_faults.py \
 	tests/integration/test_federation_personal.py \
 	tests/integration/test_federation_rooms.py \
 	tests/integration/test_hosts.py \

@@ -68,6 +68,23 @@ def test_a_stanza_that_the_peer_refuses(t):
 
 
 @accounts()
+def test_what_is_too_large_for_the_peer(t):
+    """XEP-0478: what is larger than the peer's <max-bytes/> goes back without a try; what is behind it goes on its way"""
+    with domains(t, 'a.example') as a:
+        home = homed(t, a)
+        juliet = a.login('juliet')
+        says(juliet, 'x@peer.example', 'small')
+        peer = home.accept().accepted_external(then="<limits xmlns='urn:xmpp:stream-limits:0'><max-bytes>20000</max-bytes></limits>")
+        check(body(peer.wait_for(is_message)) == 'small', 'not sent')
+        juliet.send("<message type='chat' to='x@peer.example' id='large'><body>%s</body></message>" % ('x' * 20000))
+        says(juliet, 'x@peer.example', 'behind')
+        refused = juliet.wait_for(lambda e: e.get('type') == 'error')
+        check(refused.get('id') == 'large' and xmpp.condition_of(refused) == 'policy-violation', xmpp.text_of(refused))
+        check(body(peer.wait_for(is_message)) == 'behind', 'the large one was sent')
+        home.close()
+
+
+@accounts()
 def test_a_peer_that_ends_every_stream(t):
     """A peer that ends each stream as soon as it is there, for no fault of ours, is not asked many times a second; what waits
     is kept"""
