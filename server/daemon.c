@@ -108,6 +108,20 @@ static bool is_sound(const struct config *c)
 	return net_check_tls(c) == STERNA_OK;
 }
 
+/* Two would end each other's connections, and take each other's sessions for their own. */
+static bool is_alone(struct db *db)
+{
+	char who[64] = "";
+	const enum sterna_result rc = db_is_alone(db, who, sizeof who);
+
+	if (rc == STERNA_EEXISTS)
+		log_error("server", "another sternad works on this database. One database is for one server: stop the other one, or "
+			"name a database of its own in storage.conninfo", "it_connects_from", who);
+	else if (rc != STERNA_OK)
+		log_error("server", "it cannot be known whether another server works on this database", "result", sterna_result_text(rc));
+	return rc == STERNA_OK;
+}
+
 int daemon_open(const char *path, struct daemon *d)
 {
 	struct config_error err = { 0 };
@@ -131,6 +145,8 @@ int daemon_open(const char *path, struct daemon *d)
 		rc = db_migrate(d->db, &from, &to);
 	if (rc != STERNA_OK)
 		return storage_code(rc);
+	if (!is_alone(d->db))
+		return EXIT_TEMPORARY;
 	if (from != to)
 		log_notice("server", "the database's schema was brought up to date", "from", LOG_INT(from), "to", LOG_INT(to));
 	if (loop_new(&d->loop) != STERNA_OK || work_pool_new(2, WORK_DEPTH, &d->pool) != STERNA_OK)

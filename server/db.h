@@ -123,4 +123,10 @@ void db_read(struct db_client *c, const struct db_stmt *s, const struct db_value
 enum sterna_result db_exec_now(struct db *db, const struct db_stmt *s, const struct db_value *values,
 	db_fn *fn, void *arg) STERNA_CHECKED;
 
+/** Blocks for some seconds where somebody else may be there: does another running server write to this database? Before
+ *  workers do. One that was killed is told apart by that it does not come back when its connections are ended.
+ *  @param[out] who  on STERNA_EEXISTS: from where it is connected; size bytes
+ *  @return STERNA_EEXISTS; or as db_exec_now() */
+enum sterna_result db_is_alone(struct db *db, char *who, size_t size) STERNA_CHECKED;
+
 #endif

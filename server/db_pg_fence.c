@@ -7,6 +7,7 @@
  * that works while a server runs holds another lock: each would else end what the other has under way, again and again. */
 #include "server/db_pg.h"
 #include <poll.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -87,4 +88,69 @@ bool pg_fence(PGconn *conn, unsigned process, bool beside, int before_pid)
 			return false;
 		pause_ms(AGAIN_MS);
 	}
+}
+
+/* --- at the start --- */
+
+enum { ALONE_MS = 50, LEAVES_MS = 1500, RETURNS_MS = 4000 };
+
+#define OTHERS "FROM pg_locks AS l LEFT JOIN pg_stat_activity AS a ON a.pid = l.pid WHERE l.locktype = 'advisory' " \
+	"AND l.objsubid = 2 AND l.classid = 1398035022 AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+
+struct others {
+	int64_t count;
+	char where[64];
+};
+
+static void on_others(void *arg, enum sterna_result rc, const struct db_rows *rows)
+{
+	struct others *o = arg;
+
+	if (rc != STERNA_OK || db_rows_count(rows) == 0)
+		return;
+	o->count = db_int(rows, 0, 0);
+	if (o->count > 0)
+		snprintf(o->where, sizeof o->where, "%s", db_str(rows, 0, 1, NULL));
+}
+
+static enum sterna_result look(struct db *db, struct others *o)
+{
+	static const struct db_stmt get = {
+		.name = "fence_others", .params = "", .columns = "it",
+		.sql = "",
+		.pg = "SELECT count(*), coalesce(min(host(a.client_addr)), 'this machine') " OTHERS,
+		.sqlite = "SELECT 0, ''",
+	};
+
+	o->count = 0;
+	return db_exec_now(db, &get, NULL, on_others, o);
+}
+
+enum sterna_result db_is_alone(struct db *db, char *who, size_t size)
+{
+	static const struct db_stmt end = {
+		.name = "fence_end", .params = "", .columns = "i", .sql = "",
+		.pg = "SELECT count(pg_terminate_backend(l.pid)) " OTHERS, .sqlite = "SELECT 0",
+	};
+	uint64_t until_us = db_clock_us() + LEAVES_MS * UINT64_C(1000);
+	struct others o = { 0, "" };
+	enum sterna_result rc = look(db, &o);
+
+	/* Connections of a process that was killed go by themselves, at once. */
+	for (; rc == STERNA_OK && o.count > 0 && db_clock_us() < until_us; rc = look(db, &o))
+		pause_ms(ALONE_MS);
+	if (rc != STERNA_OK || o.count == 0)
+		return rc;
+	/* A server that lives comes back; what a dead one has left (a network that was cut) does not. */
+	rc = db_exec_now(db, &end, NULL, NULL, NULL);
+	until_us = db_clock_us() + RETURNS_MS * UINT64_C(1000);
+	for (bool gone = false; rc == STERNA_OK && db_clock_us() < until_us; pause_ms(ALONE_MS)) {
+		rc = look(db, &o);
+		if (rc == STERNA_OK && o.count > 0 && gone) {
+			snprintf(who, size, "%s", o.where);
+			return STERNA_EEXISTS;
+		}
+		gone |= o.count == 0;
+	}
+	return rc;
 }

@@ -356,6 +356,34 @@ def test_tools_beside_a_server(t):
 
 
 @accounts()
+def test_a_second_server_is_refused(t):
+    """PostgreSQL: a second sternad on the same database does not start, and says why; the first goes on. After a kill -9 it does"""
+    if t.server.db != 'postgresql':
+        t.skip('a file has one server, by its control socket')
+    with daemon(t) as server:
+        juliet = client(t, server, 'juliet').login()
+        second = sterna.Server('postgresql', name=t.name + '.second')
+        try:
+            second.tree['storage'] = server.tree['storage']
+            second.configure()
+            try:
+                second.start()
+                check(False, 'it starts')
+            except sterna.ServerError as e:
+                check('another sternad works on this database' in str(e), str(e))
+            juliet.send("<message id='m' to='romeo@localhost' type='chat'><body>x</body></message>")
+            juliet.ping('p')
+            server.ctl('user', 'add', 'nurse@localhost', stdin='secretpassword\n')
+            server.kill()
+            began = time.monotonic()
+            second.start()
+            check(time.monotonic() - began < 20, 'it waits for the dead one')
+            second.stop()
+        finally:
+            second.close()
+
+
+@accounts()
 def test_killed_in_traffic(t):
     """R1 in small: five kills; what was acknowledged is archived on both sides and delivered or deliverable, once"""
     with daemon(t, users=('juliet', 'romeo', 'rosaline'), limits__stanzas='100000/s', limits__offline_messages=1000000,
