@@ -36,8 +36,9 @@ enum { COUNT_LIMIT = 100000 };          /* a longer archive is not counted to it
 /* A list of ids, "1,2,3": the two databases take it apart in their own ways. */
 #define IN_LIST_PG " AND id = ANY (('{' || $2 || '}')::bigint[])"
 #define IN_LIST_SQLITE " AND id IN (SELECT value FROM json_each('[' || $2 || ']'))"
+/* +: by the list, a look-up each; not all that lies between. */
 #define BY_ID "FROM archive WHERE owner = $1 AND (flags & 1) <> 0"
-#define BY_ID_ORDER " AND id > $3 AND id < $4 AND (CAST($5 AS text) IS NULL OR peer = $5)" \
+#define BY_ID_ORDER " AND +id > $3 AND +id < $4 AND (CAST($5 AS text) IS NULL OR peer = $5)" \
 	" AND (CAST($6 AS text) IS NULL OR resource = $6) ORDER BY id LIMIT $7"
 
 static const struct db_stmt by_ids = {
