@@ -11,7 +11,7 @@
 #include <time.h>
 #include "modules/audit.h"
 
-enum { PAGE = 1000, IDLE_MS = 50, RETRY_MS = 1000, FLUSH_MS = 3000, MARK_US = 1000000, LOOK_US = 2000000,
+enum { PAGE = 1000, IDLE_MS = 100, RETRY_MS = 1000, FLUSH_MS = 3000, MARK_US = 1000000, LOOK_US = 2000000,
 	PRUNE_US = 60000000, PRUNE_FIRST_US = 5000000 };
 
 struct relay {
@@ -37,16 +37,11 @@ static int64_t now_us(void)
 
 static const struct db_stmt head_get = {
 	.name = "audit_head", .params = "", .columns = "ititi",
-	.sql = "SELECT coalesce((SELECT max(seq) FROM audit_event), 0), "
-	       "(SELECT hash FROM audit_event ORDER BY seq DESC LIMIT 1), "
+	.sql = "SELECT coalesce((SELECT max(seq) FROM audit_event WHERE seq IS NOT NULL), 0), "
+	       "(SELECT hash FROM audit_event WHERE seq IS NOT NULL ORDER BY seq DESC LIMIT 1), "
 	       "coalesce((SELECT seq FROM audit_mark WHERE name = 'pruned'), 0), "
 	       "(SELECT hash FROM audit_mark WHERE name = 'pruned'), "
 	       "coalesce((SELECT seq FROM audit_mark WHERE name = 'sent'), 0)",
-	.pg = "SELECT coalesce((SELECT max(seq) FROM audit_event), 0), "
-	      "(SELECT hash FROM audit_event WHERE seq IS NOT NULL ORDER BY seq DESC LIMIT 1), "
-	      "coalesce((SELECT seq FROM audit_mark WHERE name = 'pruned'), 0), "
-	      "(SELECT hash FROM audit_mark WHERE name = 'pruned'), "
-	      "coalesce((SELECT seq FROM audit_mark WHERE name = 'sent'), 0)",
 };
 static const struct db_stmt fresh_get = {
 	.name = "audit_fresh", .params = "i", .columns = "it",
@@ -82,7 +77,8 @@ static const struct db_stmt mark_put = {
 static const struct db_stmt waiting_get = {
 	.name = "audit_waiting", .params = "i", .columns = "ii",
 	.sql = "SELECT (SELECT count(*) FROM audit_event WHERE seq IS NULL), "
-	       "coalesce((SELECT min(id) FROM audit_event WHERE seq IS NULL OR seq = $1), 0)",
+	       "coalesce((SELECT min(id) FROM (SELECT id FROM (SELECT id FROM audit_event WHERE seq IS NULL ORDER BY id LIMIT 1) AS a "
+	       "UNION ALL SELECT id FROM audit_event WHERE seq = $1) AS b), 0)",
 };
 static const struct db_stmt old_get = {
 	.name = "audit_old", .params = "ii", .columns = "it",
@@ -175,7 +171,8 @@ static void on_fresh(void *arg, const struct db_rows *rows)
 	buf_putc(&r->json, ']');
 }
 
-/* @return false: nothing was there, or it went wrong */
+/* A few at a time would cost a commit each: what is not a page waits for the next round.
+ * @return true: there is more */
 static bool chain(struct relay *r)
 {
 	const struct db_value limit = DB_INT(PAGE);
@@ -187,7 +184,7 @@ static bool chain(struct relay *r)
 	if (!storage_ok(r, sterna_storage_write(r->db, &chain_put, &json), "the chain"))
 		return false; /* r->known is false now: whatever became of it is read */
 	atomic_store(&r->a->head_seq, r->head);
-	return true;
+	return r->rows == PAGE;
 }
 
 static void write_own(struct relay *r, struct buf *out, const char *id, const char *type, const struct sterna_datum *data)
@@ -343,7 +340,7 @@ static bool send(struct relay *r)
 	sent = audit_kafka_poll(r->a->kafka, 0);
 	atomic_store(&r->a->kafka_up, audit_kafka_is_up(r->a->kafka));
 	note_sent(r, sent, false);
-	return r->rows > 0;
+	return r->rows == PAGE;
 }
 
 /* --- the outbox's size, and what is old --- */

@@ -32,4 +32,6 @@ dist_sql_DATA = \
 	sql/0015_isolation.pg.sql \
 	sql/0015_isolation.sqlite.sql \
 	sql/0016_admin_pending.pg.sql \
-	sql/0016_admin_pending.sqlite.sql
+	sql/0016_admin_pending.sqlite.sql \
+	sql/0017_audit_index.pg.sql \
+	sql/0017_audit_index.sqlite.sql
