@@ -229,7 +229,8 @@ def test_what_is_wrong_is_said(t):
                             (('isolate', '192.0.2.1', 'soon'), 'a time like'), (('isolate', '192.0.2.1', '0s'), 'a time like'),
                             (('release', '192.0.2.1'), 'not kept out'), (('threat', 'undo', '7'), ''),
                             (('isolate',), '')):
-            check(said in refused(server, *words), '%r: %r' % (words, refused(server, *words)))
+            answer = refused(server, *words)
+            check(said in answer, '%r: %r' % (words, answer))
         check(listed(server, 'isolation', 'list') == [], 'something was done')
         server.ctl('isolate', '2001:db8:1:2:3::4', '1h')
         server.ctl('isolate', 'far.example', '1h', 'spam')
