@@ -270,7 +270,7 @@ class Sterna(Server):
         source = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
         lines = os.environ.get("STERNA_BENCH_YAML", "")
         if not self.pg and "modules:" not in lines:
-            lines += "\nmodules: { mam: off }"  # no archive, as the others
+            lines += "\nmodules: { mam: off, muc: off }"  # no archive, as the others; rooms need one
         in_tree = os.path.exists(os.path.join(build, "xep"))
         write(self.path("sterna.yaml"), f"""
 hosts:

@@ -3,12 +3,14 @@ import html.parser
 import json
 import re
 import socket
+import time
 import urllib.parse
 
 from suite import accounts, check, client, daemon, private
 from test_http import raw, request
 from test_invite import invite, newcomer, show
 from test_register import ask, condition, pair
+from test_storage import own_database, with_cluster
 
 
 class Page(html.parser.HTMLParser):
@@ -164,6 +166,29 @@ def test_invitation_at_its_end(t):
         server.sql('update invite set expires = expires - 3600000000')
         server.start()
         check('too old' in page(t, '/invite/' + token_of(made), 410).text, 'too old')
+
+
+@accounts()
+@with_cluster
+def test_invitation_without_database(t, cluster):
+    """while the database is away an invitation's page says so; other pages are there; a question under way ends no stop"""
+    with own_database(t, cluster, users=()) as server:
+        t = type('T', (), {'server': server})
+        made = json.loads(server.ctl('--json', 'invite', 'create', '', '', 'localhost'))
+        cluster.pg('crash')
+        until = time.monotonic() + 20
+        while request(t, 'GET', '/invite/' + token_of(made))[0] != 503:
+            check(time.monotonic() < until, 'no 503')
+        check('try again' in page(t, '/invite/' + token_of(made), 503).text, '503')
+        check(request(t, 'GET', '/invite/' + token_of(made))[1]['Retry-After'] == '60', 'Retry-After')
+        page(t, '/')
+        with socket.create_connection(('127.0.0.1', server.http_port)) as waits:
+            waits.sendall(b'GET /invite/%s HTTP/1.1\r\nHost: localhost\r\n\r\n' % token_of(made).encode())
+            time.sleep(0.2)
+            server.stop()
+        cluster.start()
+        server.start()
+        check('invited' in page(t, '/invite/' + token_of(made)).text, 'after it')
 
 
 def client_files(server):
