@@ -7,10 +7,12 @@ import json
 import os
 import pathlib
 import shutil
+import ssl
 import subprocess
 import tempfile
 import threading
 import time
+import urllib.request
 import uuid
 
 import script
@@ -230,4 +232,33 @@ def test_profanity(t):
         terminal.type('/quit')
     finally:
         terminal.close()
+        shutil.rmtree(home, ignore_errors=True)
+
+
+# -- go-sendxmpp -------------------------------------------------------------------------------------
+
+
+def body_of(elem):
+    return elem.findtext('{jabber:client}body') or ''
+
+
+def test_go_sendxmpp(t):
+    """go-sendxmpp: a message by STARTTLS and by TLS, and a file, which comes as it was"""
+    packages(t, 'go-sendxmpp')
+    romeo = t.login('romeo')
+    home = pathlib.Path(tempfile.mkdtemp(prefix='sterna-'))
+    try:
+        (home / 'letter.txt').write_text('thou art mine\n')
+        for text, words_, port in (('by STARTTLS', (), t.server.port), ('by TLS', ('-t',), t.server.tls_port),
+                                   ('', ('-t', '--http-upload', str(home / 'letter.txt')), t.server.tls_port)):
+            done = subprocess.run(['go-sendxmpp', '-u', t.bare('juliet'), '-p', t.users['juliet'][1], '-j', 'localhost:%d' % port,
+                                   *words_, t.bare('romeo')], input=text, capture_output=True, text=True, timeout=60,
+                                  env={**os.environ, 'HOME': str(home), 'SSL_CERT_FILE': str(t.server.crt)})
+            check(done.returncode == 0, done.stderr)
+            got = body_of(romeo.wait_for(lambda e: body_of(e) != ''))
+            if text:
+                check(got.strip() == text, got)
+        with urllib.request.urlopen(got, context=ssl.create_default_context(cafile=str(t.server.crt)), timeout=20) as answer:
+            check(answer.read() == b'thou art mine\n', 'another file')
+    finally:
         shutil.rmtree(home, ignore_errors=True)
