@@ -168,6 +168,52 @@ START_TEST(an_error_goes_back_once)
 }
 END_TEST
 
+/* Each condition of RFC 6120 §8.3.3 has its name and a type that it may have; §8.3.2: text and an own condition beside. */
+START_TEST(conditions_have_their_names_and_types)
+{
+	static const struct {
+		enum sterna_condition condition;
+		const char *name, *type;
+	} rows[] = {
+		{ STERNA_BAD_REQUEST, "bad-request", "modify" }, { STERNA_CONFLICT, "conflict", "cancel" },
+		{ STERNA_FEATURE_NOT_IMPLEMENTED, "feature-not-implemented", "cancel" },
+		{ STERNA_FORBIDDEN, "forbidden", "auth" }, { STERNA_GONE, "gone", "cancel" },
+		{ STERNA_INTERNAL_SERVER_ERROR, "internal-server-error", "cancel" },
+		{ STERNA_ITEM_NOT_FOUND, "item-not-found", "cancel" }, { STERNA_JID_MALFORMED, "jid-malformed", "modify" },
+		{ STERNA_NOT_ACCEPTABLE, "not-acceptable", "modify" }, { STERNA_NOT_ALLOWED, "not-allowed", "cancel" },
+		{ STERNA_NOT_AUTHORIZED, "not-authorized", "auth" }, { STERNA_POLICY_VIOLATION, "policy-violation", "modify" },
+		{ STERNA_RECIPIENT_UNAVAILABLE, "recipient-unavailable", "wait" }, { STERNA_REDIRECT, "redirect", "modify" },
+		{ STERNA_REGISTRATION_REQUIRED, "registration-required", "auth" },
+		{ STERNA_REMOTE_SERVER_NOT_FOUND, "remote-server-not-found", "cancel" },
+		{ STERNA_REMOTE_SERVER_TIMEOUT, "remote-server-timeout", "wait" },
+		{ STERNA_RESOURCE_CONSTRAINT, "resource-constraint", "wait" },
+		{ STERNA_SERVICE_UNAVAILABLE, "service-unavailable", "cancel" },
+		{ STERNA_SUBSCRIPTION_REQUIRED, "subscription-required", "auth" },
+		{ STERNA_UNDEFINED_CONDITION, "undefined-condition", "cancel" },
+		{ STERNA_UNEXPECTED_REQUEST, "unexpected-request", "wait" },
+	};
+
+	_Static_assert(sizeof rows / sizeof *rows == STERNA_UNEXPECTED_REQUEST, "all of them");
+	ck_assert_int_eq(make("<message from='a@b.example/r' to='c@d.example' id='7'><body>x</body></message>"), STERNA_OK);
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		struct arena *a = arena_new(128);
+		struct stanza *e = stanza_error(st, rows[i].condition, "why", elem_new(a, "own", "urn:example:own"), NULL);
+		const struct sterna_elem *error = elem_child(e->elem, "error", NS_CLIENT);
+
+		ck_assert_str_eq(condition_name(rows[i].condition), rows[i].name);
+		ck_assert_str_eq(elem_attr(error, "type"), rows[i].type);
+		ck_assert_ptr_nonnull(elem_child(error, rows[i].name, NS_STANZAS));
+		ck_assert_str_eq(elem_text(e->arena, elem_child(error, "text", NS_STANZAS)), "why");
+		ck_assert_ptr_nonnull(elem_child(error, "own", "urn:example:own"));
+		ck_assert_ptr_null(elem_child(e->elem, "body", NS_CLIENT)); /* it may be left out, and is: one knows what one said */
+		ck_assert_int_eq(e->type, MESSAGE_ERROR);
+		stanza_unref(&e);
+		arena_free(&a);
+	}
+	stanza_unref(&st);
+}
+END_TEST
+
 START_TEST(what_people_would_miss_is_storable)
 {
 	static const struct {
@@ -205,6 +251,7 @@ int main(void)
 	tcase_add_test(c, a_change_is_written_after_touch);
 	tcase_add_test(c, stored_text_is_the_stanza_again);
 	tcase_add_test(c, an_error_goes_back_once);
+	tcase_add_test(c, conditions_have_their_names_and_types);
 	tcase_add_test(c, what_people_would_miss_is_storable);
 
 	suite_add_tcase(s, c);
