@@ -313,6 +313,24 @@ def test_limits_are_advertised(t):
 
 
 @accounts('juliet')
+def test_features_after_authentication(t):
+    """RFC 6120 §7.3, RFC 6121 §2.6.1, §3.4, XEP-0198 §3, XEP-0352 §4.1: what a known client may negotiate, and before it none of that"""
+    client = t.client('juliet')
+    later = ['{urn:ietf:params:xml:ns:xmpp-bind}bind', '{urn:ietf:params:xml:ns:xmpp-session}session', '{urn:xmpp:sm:3}sm',
+             '{urn:xmpp:features:rosterver}ver', '{urn:xmpp:features:pre-approval}sub', '{urn:xmpp:csi:0}csi']
+    client.secure()
+    early = client.features
+    client.authenticate()
+    for name in later:
+        check(early.find(name) is None, '%s is offered before authentication' % name)
+        check(client.features.find(name) is not None, '%s is not offered' % name)
+    check(client.mechanisms() == [], 'mechanisms are offered to who is known')
+    sizes = [int(each.findtext('{urn:xmpp:stream-limits:0}limits/{urn:xmpp:stream-limits:0}max-bytes'))
+             for each in (early, client.features)]
+    check(10000 <= sizes[0] <= sizes[1], 'limits %s' % sizes)
+
+
+@accounts('juliet')
 def test_caps_in_the_features(t):
     """XEP-0115 §6.2: the server's hash stands in the features, and its node answers disco#info"""
     client = t.login('juliet')
