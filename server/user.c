@@ -80,6 +80,7 @@ static const struct db_stmt everything[] = {
 	{ .name = "user_delete_e2e_hint", .params = "t", .sql = "DELETE FROM e2e_hint WHERE owner = $1" },
 	{ .name = "user_delete_fast_token", .params = "t", .sql = "DELETE FROM fast_token WHERE owner = $1" },
 	{ .name = "user_delete_api_token", .params = "t", .sql = "DELETE FROM api_token WHERE owner = $1" },
+	{ .name = "user_delete_upload_quota", .params = "t", .sql = "DELETE FROM upload_quota WHERE owner = $1" },
 	{ .name = "user_delete_role", .params = "t", .sql = "DELETE FROM admin_role WHERE jid = $1" },
 	{ .name = "user_delete_account", .params = "t", .sql = "DELETE FROM account WHERE jid = $1" },
 };

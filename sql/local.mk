@@ -34,4 +34,6 @@ dist_sql_DATA = \
 	sql/0016_admin_pending.pg.sql \
 	sql/0016_admin_pending.sqlite.sql \
 	sql/0017_audit_index.pg.sql \
-	sql/0017_audit_index.sqlite.sql
+	sql/0017_audit_index.sqlite.sql \
+	sql/0018_upload_quota.pg.sql \
+	sql/0018_upload_quota.sqlite.sql

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include "server/module.h"
+#include "xep/xep0363_quota.h"
 
 #define NS_UPLOAD "urn:xmpp:http:upload:0"
 #define NS_DISCO_INFO "http://jabber.org/protocol/disco#info"
@@ -15,13 +15,6 @@
 
 enum { NAME_MAX_BYTES = 200, TYPE_MAX_BYTES = 100, SLOT_LEN = 8 + 1 + 32 + 1 + 32, DAY_S = 86400, MAC_LEN = 64,
 	SWEEP_MAX = 200 };
-
-struct upload_config {
-	struct sterna_list domains, types;
-	const char *folder;
-	struct sterna_size max_size, account_bytes, account_bytes_per_day;
-	struct sterna_duration keep, slot_time;
-};
 
 #define C struct upload_config
 static const struct sterna_option options[] = {
@@ -47,12 +40,6 @@ static const struct sterna_metric metrics[] = {
 static const struct db_stmt put = {
 	.name = "upload_put", .params = "ttii",
 	.sql = "INSERT INTO upload_slot (slot, owner, size, created) VALUES ($1, $2, $3, $4)",
-};
-static const struct db_stmt sums = {
-	.name = "upload_sums", .params = "tii", .columns = "ii",
-	.sql = "SELECT CAST(coalesce(sum(size), 0) AS bigint), "
-	       "CAST(coalesce(sum(CASE WHEN created >= $3 THEN size ELSE 0 END), 0) AS bigint) "
-	       "FROM upload_slot WHERE owner = $1 AND created >= $2",
 };
 static const struct db_stmt purge = {
 	.name = "upload_purge", .params = "ti",
@@ -209,9 +196,9 @@ static enum sterna_verdict on_sums(struct sterna_call *c, enum sterna_result rc,
 
 	if (rc != STERNA_OK)
 		return sterna_reject(c, STERNA_RESOURCE_CONSTRAINT, NULL);
-	if ((uint64_t)db_int(rows->db, 0, 0) + s->size > cfg->account_bytes.bytes)
+	if ((uint64_t)db_int(rows->db, 0, 0) + s->size > upload_limit(rows, 2, &cfg->account_bytes))
 		return refuse(c, STERNA_RESOURCE_CONSTRAINT, "your files take all the room that you have");
-	if ((uint64_t)db_int(rows->db, 0, 1) + s->size > cfg->account_bytes_per_day.bytes)
+	if ((uint64_t)db_int(rows->db, 0, 1) + s->size > upload_limit(rows, 3, &cfg->account_bytes_per_day))
 		return refuse(c, STERNA_RESOURCE_CONSTRAINT, "you have uploaded much today; try again tomorrow");
 	sterna_write(c, &purge, owner, (int64_t)(sterna_now(c) - cfg->keep.us / 1000000));
 	sterna_write(c, &put, s->id, owner, (int64_t)s->size, (int64_t)sterna_now(c));
@@ -266,7 +253,7 @@ static enum sterna_verdict on_slot(struct sterna_call *c)
 	make_id(c, s->name, s->id);
 	sterna_set_data(c, s);
 	purge_now_and_then(c, (int64_t)now);
-	return sterna_read(c, on_sums, &sums, jid_bare(sterna_from(c)), (int64_t)(now - cfg->keep.us / 1000000),
+	return sterna_read(c, on_sums, &upload_sums, jid_bare(sterna_from(c)), (int64_t)(now - cfg->keep.us / 1000000),
 		(int64_t)(now - DAY_S));
 }
 
@@ -313,6 +300,7 @@ static void ask_to_sweep(struct sterna_call *c, const char *from)
 static void on_deleted(struct sterna_call *c)
 {
 	sterna_write(c, &forget, sterna_owner(c));
+	sterna_write(c, &upload_quota_drop, sterna_owner(c));
 	ask_to_sweep(c, sterna_owner(c));
 }
 
@@ -505,6 +493,7 @@ STERNA_MODULE(upload, .spec = "XEP-0363 1.2.0", .summary = "HTTP File Upload",
 		{ STERNA_SET, STERNA_SERVICE, NS_SWEEP, "sweep", on_sweep },
 		{ STERNA_GET, STERNA_SERVICE, NS_DISCO_INFO, "query", on_info },
 		{ STERNA_GET, STERNA_SERVICE, NS_DISCO_ITEMS, "query", on_items }, { 0 } },
+	.commands = upload_commands,
 	.on = (const struct sterna_lifecycle[]){ { STERNA_ACCOUNT_DELETED, on_deleted }, { 0 } },
 	.http = (const struct sterna_route[]){
 		{ "PUT", PATH, on_put, STERNA_HTTP_BELOW | STERNA_HTTP_CORS | STERNA_HTTP_STREAM },

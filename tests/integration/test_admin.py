@@ -18,6 +18,7 @@ MAY = {
     'threat list': {A, O, U}, 'threat undo': {A, O}, 'throttle': {A, O},
     'audit search': {U},
     'client list': {A, S}, 'client revoke': {A, S}, 'report list': {A, S}, 'report drop': {A},
+    'quota show': {A, O, S}, 'quota set': {A}, 'quota clear': {A},
     'pending approve': {A, O, U, S}, 'pending list': {A, O, U, S}, 'pending refuse': {A, O, U, S},
     'room list': {A, O, S}, 'room show': {A, O, S}, 'room affiliations': {A, O, S}, 'room affiliate': {A}, 'room destroy': {A},
     'trace list': {A, O}, 'trace show': {A, O}, 'trace start': {A, O}, 'trace stop': {A, O},

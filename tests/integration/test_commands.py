@@ -303,3 +303,34 @@ def test_what_waits_is_bounded_and_ends(t):
             check(expect(juliet('GET', '/v1/pending/list'), 200)['result'] == [], 'too old')
             expect(juliet('POST', '/v1/pending/refuse', {'id': rows[0]['id']}), 404, 'not-found', 'id')
             expect(juliet('POST', '/v1/user/disable', {'accountjids': ['romeo@localhost']}), 202)
+
+
+def test_quotas(t):
+    """an account has quotas of its own for files, in place of the configuration's, until they are taken away"""
+    with daemon(t, before=as_owner) as server:
+        api = Api(server, token(server, 'juliet@localhost', 'quota')['token'])
+        romeo = online(t, server, 'romeo')
+
+        def slot(size):
+            got = ask(romeo, "<iq type='get' id='%%s' to='upload.localhost'><request xmlns='urn:xmpp:http:upload:0' filename='a.txt' "
+                      "size='%d' content-type='text/plain'/></iq>" % size)
+            return got.get('type')
+
+        before = expect(api('GET', '/v1/quota/show', accountjid='romeo@localhost'), 200)['result']
+        check(not before['own'] and before['bytes'] == 0 and before['limit'] == 2 << 30, '%r' % before)
+        expect(api('POST', '/v1/quota/set', {'accountjid': 'romeo@localhost', 'bytes': 5000}), 200)
+        check(slot(3000) == 'result' and slot(3000) == 'error', 'the account\'s own quota')
+        now = expect(api('GET', '/v1/quota/show', accountjid='romeo@localhost'), 200)['result']
+        check(now['own'] and now['limit'] == now['limit_today'] == 5000 and now['bytes'] == 3000, '%r' % now)
+        expect(api('POST', '/v1/quota/set', {'accountjid': 'romeo@localhost', 'bytes': 50000, 'day-bytes': 4000}), 200)
+        check(slot(3000) == 'error', 'the quota of a day')
+        expect(api('POST', '/v1/quota/clear', {'accountjid': 'romeo@localhost'}), 200)
+        check(slot(3000) == 'result', 'the configuration\'s quota')
+        expect(api('POST', '/v1/quota/set', {'accountjid': 'romeo@localhost', 'bytes': 'much'}), 400, 'usage', 'bytes')
+        expect(api('POST', '/v1/quota/set', {'accountjid': 'romeo@localhost', 'bytes': 1, 'day-bytes': -1}), 400, 'usage', 'day-bytes')
+        expect(api('GET', '/v1/quota/show', accountjid='nobody@localhost'), 404, 'not-found')
+        expect(api('POST', '/v1/quota/set', {'accountjid': 'nobody@localhost', 'bytes': 1}), 404, 'not-found')
+        expect(api('POST', '/v1/quota/set', {'accountjid': 'romeo@localhost', 'bytes': 7}), 200)
+        server.ctl('user', 'delete', 'romeo@localhost')
+        server.ctl('user', 'add', 'romeo@localhost', stdin='pw\n')
+        check(not expect(api('GET', '/v1/quota/show', accountjid='romeo@localhost'), 200)['result']['own'], 'it is inherited')
