@@ -67,9 +67,10 @@ void approval_look(const struct server *s, const struct config *c)
 
 /* --- kept --- */
 
+/* One piece, since it is free()d with the request, also one that never gets to the helper. */
 struct keeping {
 	char id[ID_LEN + 1];
-	char *args;
+	char args[];
 };
 
 static void on_count(void *arg, const struct db_rows *rows)
@@ -89,7 +90,6 @@ static void run_keep(struct request *r, struct users *u)
 	db_batch_add(b, &purge, (const struct db_value[]){ DB_INT(r->asked_us) });
 	db_batch_add(b, &put, (const struct db_value[]){ db_text(k->id), db_text(r->name), db_text(r->who),
 		db_text(r->host != NULL ? r->host : ""), db_text(r->door), db_text(k->args), DB_INT(r->asked_us), DB_INT(expires) });
-	free(k->args);
 	if (request_stored(r, users_read(u, &count_all, (const struct db_value[]){ DB_INT(r->asked_us) }, on_count, &count), NULL,
 		r->name) && count >= (int64_t)config->approval.pending)
 		request_note(r, "unavailable", NULL, "%lld commands wait for approval already", (long long)count);
@@ -120,8 +120,9 @@ void approval_keep(struct request *r, const struct sterna_command *c)
 			has_secret(r, c) ? "a secret is not kept" : "its fields are too long");
 		return;
 	}
-	k = xalloc(sizeof *k);
-	k->args = args;
+	k = xalloc(sizeof *k + strlen(args) + 1);
+	strcpy(k->args, args);
+	free(args);
 	loop_random(r->daemon->loop, raw, sizeof raw);
 	for (size_t i = 0; i < sizeof raw; i++)
 		snprintf(k->id + 2 * i, 3, "%02x", raw[i]);
