@@ -218,7 +218,7 @@ void ctl_table(const json_t *rows, const char *const *keys, const char *const *t
 	char number[32];
 	json_t *row;
 
-	for (; keys[columns] != NULL && columns < 16; columns++) {
+	for (; columns < 16 && keys[columns] != NULL; columns++) {
 		widths[columns] = width(titles[columns]);
 		json_array_foreach(rows, i, row) {
 			const size_t w = width(word(json_object_get(row, keys[columns]), number));

@@ -133,7 +133,7 @@ static enum sterna_result fail_key(struct apply *ap, const struct sterna_option 
 	char path[PATH_MAX_BYTES], known[300] = "";
 	size_t count = 0, len = 0;
 
-	for (; table[count].name != NULL && count < CHOICES_MAX; count++)
+	for (; count < CHOICES_MAX && table[count].name != NULL; count++)
 		names[count] = table[count].name;
 	near = option_nearest(n->key, names, count);
 	if (near != NULL)

@@ -176,7 +176,7 @@ void s2s_stanza(struct stream *s, struct arena **a, struct sterna_elem *e)
 		: check_pair(s, st, &text);
 
 	if (condition != NULL) {
-		if (st != NULL && st->from != NULL && strcmp(condition, "invalid-from") == 0)
+		if (rc == STERNA_OK && st->from != NULL && strcmp(condition, "invalid-from") == 0)
 			s2s_peer_offence(w, jid_full(s->s2s->remote), SPOOFED, "it sends stanzas in the name of others");
 		stream_error(s, condition, text);
 		stanza_unref(&st);

@@ -35,7 +35,7 @@ struct sterna_session *session_restore(struct account *a, const struct jid *full
 /* Whoever comes now is alive; of the others, one that waits to be resumed goes first, then the oldest. */
 static void make_room(struct account *a)
 {
-	while (a->session_count >= a->worker->server->config->limits.sessions_per_account) {
+	while (a->sessions != NULL && a->session_count >= a->worker->server->config->limits.sessions_per_account) {
 		struct sterna_session *s = a->sessions;
 
 		while (s != NULL && s->stream != NULL)
