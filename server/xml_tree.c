@@ -74,7 +74,7 @@ void xml_fail(struct xml_parser *p, enum xml_error error, const char *text)
 		return;
 	p->error = error;
 	p->error_text = text;
-	if (p->parsing)
+	if (p->parsing && p->engine != NULL)
 		XML_StopParser(p->engine->expat, XML_FALSE);
 }
 

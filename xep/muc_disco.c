@@ -54,10 +54,11 @@ static enum sterna_verdict on_rooms(struct sterna_call *c, enum sterna_result rc
 {
 	const struct page *p = sterna_data(c);
 	struct sterna_elem *query = sterna_elem(c, "query", NS_DISCO_ITEMS), *set;
-	const size_t n = rows != NULL && rows->count < p->max ? rows->count : p->max;
 
 	if (rc != STERNA_OK)
 		return sterna_reject(c, STERNA_RESOURCE_CONSTRAINT, NULL);
+	const size_t n = rows->count < p->max ? rows->count : p->max;
+
 	for (size_t k = 0; k < n; k++) {
 		const size_t i = p->backward ? n - 1 - k : k;
 		struct sterna_elem *item = sterna_add(query, "item", NULL);
