@@ -165,6 +165,7 @@ enum sterna_verdict muc_enter(struct sterna_call *c, muc_fn *fn);
 /** Every two seconds: rooms that nobody needs leave memory. At the end all do. */
 void muc_on_tick(struct sterna_call *c);
 void muc_on_worker_ended(struct sterna_call *c);
+bool muc_ends_when_empty(const struct muc_room *room);
 /** A handler waits for a read, and is through with the room after it. */
 void muc_hold(struct muc_room *room);
 enum sterna_verdict muc_let_go(struct sterna_call *c, struct muc_room *room, enum sterna_verdict v);

@@ -113,10 +113,17 @@ void muc_room_free(struct muc_room *room)
 	free(room);
 }
 
-/* After every handler: a temporary room ends with its last occupant (§7.14). */
+/* §7.14, §10.1.2: a temporary room ends with its last occupant; so does one that nobody has configured, or its name would
+ * be taken for ever. */
+bool muc_ends_when_empty(const struct muc_room *room)
+{
+	return !room->cfg.persistent || room->locked;
+}
+
+/* After every handler. */
 static void settle(struct sterna_call *c, struct muc_room *room)
 {
-	if (!room->gone && room->count == 0 && !room->cfg.persistent && room->stored) {
+	if (!room->gone && room->count == 0 && muc_ends_when_empty(room) && room->stored) {
 		muc_unstore_room(c, room, "empty", NULL);
 		room->gone = true;
 	}

@@ -105,7 +105,7 @@ static enum sterna_verdict loaded(struct sterna_call *c, const struct loading *l
 	struct muc_room *room = l->room;
 
 	/* It was to end with its last occupant, and the server did before it. */
-	if (room->count == 0 && !room->cfg.persistent) {
+	if (room->count == 0 && muc_ends_when_empty(room)) {
 		muc_unstore_room(c, room, "empty", NULL);
 		room->gone = true;
 		muc_let_go(c, room, STERNA_NEXT);
