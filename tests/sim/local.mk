@@ -17,12 +17,32 @@ tests_sim_sim_SOURCES = \
 	tests/sim/sim_client.c \
 	tests/sim/sim_client.h \
 	tests/sim/sim_cover.c \
+	tests/sim/sim_room.c \
+	tests/sim/sim_room.h \
 	tests/sim/sim_wait.c \
 	$(PUBSUB_ENGINE) \
 	xep/caps_cache.c \
 	xep/disco_info.c \
 	xep/jid_list.c \
+	xep/muc_admin.c \
+	xep/muc_archive.c \
+	xep/muc_command.c \
+	xep/muc_config.c \
+	xep/muc_disco.c \
+	xep/muc_hats.c \
+	xep/muc_history.c \
+	xep/muc_invite.c \
+	xep/muc_iq.c \
+	xep/muc_join.c \
+	xep/muc_message.c \
+	xep/muc_owner.c \
+	xep/muc_presence.c \
+	xep/muc_register.c \
+	xep/muc_room.c \
+	xep/muc_store.c \
+	xep/muc_vcard.c \
 	xep/xep0030_disco.c \
+	xep/xep0045_muc.c \
 	xep/xep0115_caps.c \
 	xep/xep0163_notify.c \
 	xep/xep0163_peers.c \

@@ -1,11 +1,12 @@
 /* sim.c - scenarios from seeds: clients that talk, connections that break, a database that goes away, a server
  * that is killed; and at the end everything promised must have come true.
  *
- *     sim [--seed S] [--seeds N] [--steps N] [--jobs N] [--verbose] [--watch N] [--waits] [--flaky] [--cover]
+ *     sim [--seed S] [--seeds N] [--steps N] [--jobs N] [--verbose] [--watch N] [--waits] [--flaky] [--cover] [--rooms]
  *
  * --seeds from --seed (1) on, in so many processes; --cover: which states and transitions were reached, with their counts.
  * --flaky: now and then the database refuses something, or does not say whether it was written.
  * --watch N says what storage has of message N and of its recipient's sessions, whenever that changes.
+ * --rooms: clients are in rooms, too (sim_room.h), in every seed.
  * --waits adds a module whose hooks wait for reads (in even seeds). A seed that fails is printed; --seed repeats it exactly, --verbose says what happened. */
 #include <getopt.h>
 #include <stdio.h>
@@ -16,18 +17,21 @@
 #include "tests/sim/sim_client.h"
 
 extern const struct sterna_module sterna_module_mam, sterna_module_stanza_id, sterna_module_hints, sterna_module_carbons,
-	sterna_module_disco, sterna_module_caps, sterna_module_pep, sterna_module_sim_wait;
+	sterna_module_disco, sterna_module_caps, sterna_module_pep, sterna_module_sim_wait, sterna_module_muc;
 
 static const struct sterna_module *const with_archive[] = { &sterna_module_hints, &sterna_module_mam,
 	&sterna_module_stanza_id, &sterna_module_carbons, &sterna_module_disco, &sterna_module_caps, &sterna_module_pep, NULL };
 static const struct sterna_module *const with_waits[] = { &sterna_module_hints, &sterna_module_mam,
 	&sterna_module_stanza_id, &sterna_module_carbons, &sterna_module_disco, &sterna_module_caps, &sterna_module_pep,
 	&sterna_module_sim_wait, NULL };
+static const struct sterna_module *const with_rooms[] = { &sterna_module_hints, &sterna_module_mam,
+	&sterna_module_stanza_id, &sterna_module_disco, &sterna_module_muc, NULL };
 static const struct sterna_module *const without[] = { NULL };
 
 static const char config[] =
 	"hosts: { sim.example: {} }\n"
-	"limits: { sm_resume_time: 60s }\n";
+	"limits: { sm_resume_time: 60s }\n"
+	"modules: { muc: { persistent: true } }\n";
 
 enum { QUIET_STEPS = 60000, JOBS_MAX = 64 };
 
@@ -35,7 +39,7 @@ struct plan {
 	unsigned long first, count;
 	unsigned steps, jobs;
 	int watched;
-	bool verbose, waits, flaky, cover;
+	bool verbose, waits, flaky, cover, rooms;
 };
 
 /* --- what is watched --- */
@@ -130,6 +134,7 @@ static void step_faults(struct sim_world *w)
 	case 7:
 		if (s->server != NULL && sim_chance(s, 30)) {
 			world_say(w, "the server stops");
+			w->stops++;
 			sim_stop(s);
 		}
 		break;
@@ -159,6 +164,14 @@ static void step_client(struct sim_world *w)
 	if (c->state == CLIENT_OFF) {
 		if (sim_chance(s, 40))
 			client_connect(c, w->quiet || sim_chance(s, 80));
+		return;
+	}
+	if (w->rooms && w->quiet && sim_chance(s, 30)) {
+		sim_room_return(c);
+		return;
+	}
+	if (w->rooms && !w->quiet && sim_chance(s, 40)) {
+		sim_room_act(c);
 		return;
 	}
 	switch (sim_below(s, 10)) {
@@ -244,6 +257,9 @@ static const char *unrest(struct sim_world *w)
 	for (unsigned i = 0; i < w->client_count; i++)
 		if (!client_is_settled(&w->clients[i]))
 			return w->clients[i].state == CLIENT_ON ? "a client with unacknowledged stanzas" : "a client not logged in";
+	for (unsigned i = 0; i < w->client_count; i++)
+		if (w->rooms && !sim_room_is_settled(&w->clients[i]))
+			return "a client that cannot enter a room";
 	return NULL;
 }
 
@@ -348,9 +364,10 @@ static bool run(const struct plan *p, uint64_t seed)
 	w->verbose = p->verbose;
 	w->watched = p->watched;
 	sim_init(s, seed, config, 1 + (unsigned)(seed % 3));
-	w->stanza_ids = seed % 2 == 0;
+	w->rooms = p->rooms;
+	w->stanza_ids = w->rooms || seed % 2 == 0;
 	s->db_flaky = w->flaky = p->flaky;
-	s->modules = !w->stanza_ids ? without : p->waits ? with_waits : with_archive;
+	s->modules = w->rooms ? with_rooms : !w->stanza_ids ? without : p->waits ? with_waits : with_archive;
 	w->client_count = 3 + sim_below(s, 4);
 	for (unsigned i = 0; i < w->client_count; i++) {
 		char account[40];
@@ -366,8 +383,10 @@ static bool run(const struct plan *p, uint64_t seed)
 		check_ledger(w);
 	if (w->fault[0] == '\0' && w->stanza_ids)
 		check_archive(w);
-	if (w->fault[0] == '\0' && w->stanza_ids)
+	if (w->fault[0] == '\0' && w->stanza_ids && !w->rooms)
 		check_nodes(w);
+	if (w->fault[0] == '\0' && w->rooms)
+		sim_room_check(w);
 	const bool ok = w->fault[0] == '\0';
 
 	if (!ok)
@@ -449,7 +468,7 @@ static bool read_options(int argc, char **argv, struct plan *p)
 {
 	static const struct option options[] = { { "seeds", 1, NULL, 'n' }, { "seed", 1, NULL, 's' }, { "steps", 1, NULL, 't' },
 		{ "jobs", 1, NULL, 'j' }, { "verbose", 0, NULL, 'v' }, { "waits", 0, NULL, 'w' }, { "flaky", 0, NULL, 'f' }, { "cover", 0, NULL, 'c' },
-		{ "watch", 1, NULL, 'm' }, { 0 } };
+		{ "watch", 1, NULL, 'm' }, { "rooms", 0, NULL, 'r' }, { 0 } };
 	bool counted = false;
 
 	for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
@@ -482,6 +501,9 @@ static bool read_options(int argc, char **argv, struct plan *p)
 		case 'c':
 			p->cover = true;
 			break;
+		case 'r':
+			p->rooms = true;
+			break;
 		case 'v':
 			p->verbose = true;
 			break;
@@ -498,7 +520,7 @@ int main(int argc, char **argv)
 	unsigned long counts[2] = { 0, 0 };
 
 	if (!read_options(argc, argv, &p)) {
-		fprintf(stderr, "usage: sim [--seed S] [--seeds N] [--steps N] [--jobs N] [--verbose] [--watch N] [--waits] [--flaky] [--cover]\n");
+		fprintf(stderr, "usage: sim [--seed S] [--seeds N] [--steps N] [--jobs N] [--verbose] [--watch N] [--waits] [--flaky] [--cover] [--rooms]\n");
 		return 2;
 	}
 	setvbuf(stdout, NULL, _IOLBF, 0);

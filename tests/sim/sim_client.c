@@ -64,6 +64,8 @@ static void ack_up_to(struct sim_client *c, uint32_t h, const char *by)
 	for (uint32_t i = 0; i < n; i++)
 		if (c->queue[i] >= 0)
 			c->world->messages[c->queue[i]].acked = true;
+		else if (c->queue[i] <= ITEM_ROOM)
+			sim_room_acked(c->world, (unsigned)(ITEM_ROOM - c->queue[i]));
 	c->queued -= n;
 	memmove(c->queue, c->queue + n, c->queued * sizeof c->queue[0]);
 	c->acked = h;
@@ -77,6 +79,8 @@ static void send_item(struct sim_client *c, int item)
 		m->sends++;
 		say(c, "<message type='chat' id='m%d' to='%s'><body>m%d</body><origin-id xmlns='urn:xmpp:sid:0' id='o%d'/></message>",
 			item, c->world->clients[m->to].account, item, item);
+	} else if (item <= ITEM_ROOM) {
+		say(c, "%s", c->world->room_stanzas[ITEM_ROOM - item].xml);
 	} else if (item <= ITEM_NODE) {
 		say(c, "<iq type='set' id='n%d'><pubsub xmlns='http://jabber.org/protocol/pubsub'><publish node='urn:sim'>"
 			"<item id='current'><x xmlns='urn:sim'>%d</x></item></publish></pubsub></iq>", ITEM_NODE - item,
@@ -238,6 +242,7 @@ static void on_bound(struct sim_client *c)
 			again[count++] = c->queue[i];
 	c->queued = 0;
 	c->out = c->acked = c->h_in = 0;
+	sim_room_bound(c);
 	enqueue(c, ITEM_PRESENCE);
 	for (size_t i = 0; i < count; i++)
 		enqueue(c, again[i]);
@@ -316,6 +321,8 @@ static void on_stanza(struct sim_client *c, const struct sterna_elem *e)
 		c->h_in++;
 	if (c->state == CLIENT_RESUME)
 		world_fault(c->world, "client %u got a stanza before <resumed/>", c->index);
+	if (c->world->rooms && sim_room_stanza(c, e))
+		return;
 	if (strcmp(e->name, "message") == 0)
 		on_message(c, e);
 	else if (strcmp(e->name, "iq") == 0)

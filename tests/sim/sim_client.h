@@ -3,6 +3,7 @@
 #define STERNA_SIM_CLIENT_H
 
 #include "tests/sim/sim.h"
+#include "tests/sim/sim_room.h"
 
 enum { SIM_CLIENTS_MAX = 12, SIM_MESSAGES_MAX = 2000, SIM_RECORDS_MAX = 8000 };
 
@@ -47,11 +48,12 @@ struct sim_client {
 	size_t record_count;
 	uint8_t covered;                 /* sim_cover.c's */
 	unsigned last_from[SIM_CLIENTS_MAX]; /* newest message from each sender, plus one */
+	struct sim_view views[SIM_ROOMS];
 	unsigned published, promised;    /* numbers of items of its node: the last sent; the last with a result */
 };
 
-/* ITEM_NODE - n: publishes n on its node. */
-enum { ITEM_PRESENCE = -1, ITEM_IQ = -2, ITEM_ROSTER = -3, ITEM_NODE = -1000 };
+/* ITEM_NODE - n: publishes n on its node; ITEM_ROOM - n: stanza n of those for rooms. */
+enum { ITEM_PRESENCE = -1, ITEM_IQ = -2, ITEM_ROSTER = -3, ITEM_NODE = -1000, ITEM_ROOM = -1000000 };
 
 struct sim_world {
 	struct sim sim;
@@ -59,6 +61,9 @@ struct sim_world {
 	unsigned client_count;
 	struct sim_message messages[SIM_MESSAGES_MAX];
 	unsigned message_count;
+	bool rooms;                      /* they talk in rooms, too */
+	struct sim_room_stanza room_stanzas[SIM_ROOM_STANZAS_MAX];
+	unsigned room_stanza_count;
 	bool quiet;                      /* no more faults: all is to come to its end */
 	bool verbose, flaky;
 	int watched;                     /* message whose rows are shown when they change; -1 none */
@@ -66,7 +71,7 @@ struct sim_world {
 	bool stanza_ids;                 /* the server gives them */
 	char fault[400];                 /* the first expectation that did not hold */
 	uint8_t covered;
-	unsigned resumed, bound, lost_sessions, kills; /* what happened */
+	unsigned resumed, bound, lost_sessions, kills, stops; /* what happened */
 };
 
 void world_fault(struct sim_world *w, const char *fmt, ...) STERNA_PRINTF(2, 3);
