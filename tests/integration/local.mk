@@ -17,6 +17,7 @@ EXTRA_DIST += \
 	tests/integration/slixmpp_admin.py \
 	tests/integration/slixmpp_chat.py \
 	tests/integration/slixmpp_omemo_chat.py \
+	tests/integration/slixmpp_omemo_room.py \
 	tests/integration/slixmpp_room.py \
 	tests/integration/sterna.py \
 	tests/integration/suite.py \

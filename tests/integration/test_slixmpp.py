@@ -40,6 +40,12 @@ def test_two_strangers_encrypt(t):
 
 
 @accounts('juliet', 'romeo')
+def test_strangers_in_a_room_encrypt(t):
+    """XEP-0384, XEP-0045: slixmpp-omemo: in a non-anonymous room for members, both ways, one of them away for a while"""
+    run(t, 'slixmpp_omemo_room.py', ('juliet', 'romeo'))
+
+
+@accounts('juliet', 'romeo')
 def test_the_life_of_a_room(t):
     """XEP-0045: slixmpp: a room is made, configured, used, moderated and destroyed"""
     run(t, 'slixmpp_room.py', ('juliet', 'romeo'))
