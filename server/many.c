@@ -280,7 +280,8 @@ void sterna_send_burst(struct sterna_call *c, struct sterna_shared *const *s, si
 
 	if (!is_user(server, to, &last)) {
 		for (size_t i = 0; i < count; i++)
-			alone(c->worker, stanza_of(s[i]), to);
+			if (s[i] != NULL)
+				alone(c->worker, stanza_of(s[i]), to);
 		return;
 	}
 	b = xalloc(sizeof *b + count * sizeof b->stanzas[0]);

@@ -69,7 +69,8 @@ static bool is_own(struct sterna_call *c, const struct mam_source *source)
 
 /* --- results: §4.2 --- */
 
-static void send_result(struct sterna_call *c, const struct mam_query *q, const struct sterna_rows *rows, size_t row)
+static struct sterna_elem *result_of(struct sterna_call *c, const struct mam_query *q, const struct sterna_rows *rows,
+	size_t row)
 {
 	struct sterna_elem *message = sterna_elem(c, "message", NS_CLIENT), *result, *forwarded, *delay;
 	char stamp[STERNA_STAMP_LEN];
@@ -84,10 +85,29 @@ static void send_result(struct sterna_call *c, const struct mam_query *q, const 
 	delay = sterna_add(forwarded, "delay", NS_DELAY);
 	sterna_attr(delay, "stamp", sterna_stamp_us(id_us(db_int(rows->db, row, 0)), stamp));
 	sterna_add_xml(forwarded, rows->text[row * rows->columns + 1]);
+	return message;
+}
+
+/* In the order of the rows, or the other way round. What is another's (a room's) goes as one burst: nothing is to be
+ * written before it. */
+static void send_results(struct sterna_call *c, const struct mam_query *q, const struct sterna_rows *rows, size_t n,
+	bool as_rows)
+{
+	struct sterna_shared **all = sterna_alloc(c, (n + 1) * sizeof *all);
+
+	for (size_t i = 0; i < n; i++) {
+		struct sterna_elem *message = result_of(c, q, rows, as_rows ? i : n - 1 - i);
+
+		if (is_own(c, q->source))
+			sterna_send_to(c, sterna_session(c), message);
+		else
+			all[i] = sterna_share(c, message);
+	}
 	if (is_own(c, q->source))
-		sterna_send_to(c, sterna_session(c), message);
-	else
-		sterna_send(c, message);
+		return;
+	sterna_send_burst(c, all, n, sterna_from(c));
+	for (size_t i = 0; i < n; i++)
+		sterna_shared_unref(&all[i]);
 }
 
 /* How many rows from the cursor on fit into the page. */
@@ -146,8 +166,7 @@ static enum sterna_verdict on_page(struct sterna_call *c, enum sterna_result rc,
 	const size_t n = fitting(q, rows);
 	const bool complete = n == rows->count, rising = !q->backward;
 
-	for (size_t i = 0; i < n; i++)
-		send_result(c, q, rows, rising != q->flip ? i : n - 1 - i);
+	send_results(c, q, rows, n, rising != q->flip);
 	end = fin(c, complete, &set);
 	if (n > 0) {
 		sterna_text(set, "first", rows->text[(rising ? 0 : n - 1) * rows->columns]);
