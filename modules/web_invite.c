@@ -152,6 +152,7 @@ void web_get_invite(struct sterna_mod *m, struct sterna_http_request *r)
 	const size_t n = strlen(token);
 	char hash[INVITE_HASH_LEN];
 
+	sterna_http_add_header(r, "X-Robots-Tag", "noindex");
 	if (w->invite == NULL || n < TOKEN_MIN || n > TOKEN_MAX
 		|| strspn(token, "abcdefghijklmnopqrstuvwxyz0123456789") != n) {
 		unknown(m, r);

@@ -145,6 +145,7 @@ def test_invitation(t):
                 gone.sendall(b'GET /invite/%s HTTP/1.1\r\nHost: localhost\r\n\r\n' % token.encode())
                 gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b'\1\0\0\0\0\0\0\0')
         check('invites you' in page(t, '/invite/' + token).text, 'after them')
+        check(request(t, 'GET', '/invite/' + token)[1]['X-Robots-Tag'] == 'noindex', 'for search engines')
 
 
 @accounts()
