@@ -92,13 +92,13 @@ bool pg_fence(PGconn *conn, unsigned process, bool beside, int before_pid)
 
 /* --- at the start --- */
 
-enum { ALONE_MS = 50, LEAVES_MS = 1500, RETURNS_MS = 4000 };
+enum { ALONE_MS = 50, LEAVES_MS = 1500, RETURNS_MS = 8000 };
 
 #define OTHERS "FROM pg_locks AS l LEFT JOIN pg_stat_activity AS a ON a.pid = l.pid WHERE l.locktype = 'advisory' " \
 	"AND l.objsubid = 2 AND l.classid = 1398035022 AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())"
 
 struct others {
-	int64_t count;
+	int64_t count, newest_us;            /* when the youngest of their connections was made */
 	char where[64];
 };
 
@@ -109,6 +109,7 @@ static void on_others(void *arg, enum sterna_result rc, const struct db_rows *ro
 	if (rc != STERNA_OK || db_rows_count(rows) == 0)
 		return;
 	o->count = db_int(rows, 0, 0);
+	o->newest_us = db_int(rows, 0, 2);
 	if (o->count > 0)
 		snprintf(o->where, sizeof o->where, "%s", db_str(rows, 0, 1, NULL));
 }
@@ -116,10 +117,11 @@ static void on_others(void *arg, enum sterna_result rc, const struct db_rows *ro
 static enum sterna_result look(struct db *db, struct others *o)
 {
 	static const struct db_stmt get = {
-		.name = "fence_others", .params = "", .columns = "it",
+		.name = "fence_others", .params = "", .columns = "iti",
 		.sql = "",
-		.pg = "SELECT count(*), coalesce(min(host(a.client_addr)), 'this machine') " OTHERS,
-		.sqlite = "SELECT 0, ''",
+		.pg = "SELECT count(*), coalesce(min(host(a.client_addr)), 'this machine'), "
+		      "coalesce(max((extract(epoch FROM a.backend_start) * 1000000)::bigint), 0) " OTHERS,
+		.sqlite = "SELECT 0, '', 0",
 	};
 
 	o->count = 0;
@@ -133,7 +135,7 @@ enum sterna_result db_is_alone(struct db *db, char *who, size_t size)
 		.pg = "SELECT count(pg_terminate_backend(l.pid)) " OTHERS, .sqlite = "SELECT 0",
 	};
 	uint64_t until_us = db_clock_us() + LEAVES_MS * UINT64_C(1000);
-	struct others o = { 0, "" };
+	struct others o = { .where = "" };
 	enum sterna_result rc = look(db, &o);
 
 	/* Connections of a process that was killed go by themselves, at once. */
@@ -141,16 +143,18 @@ enum sterna_result db_is_alone(struct db *db, char *who, size_t size)
 		pause_ms(ALONE_MS);
 	if (rc != STERNA_OK || o.count == 0)
 		return rc;
-	/* A server that lives comes back; what a dead one has left (a network that was cut) does not. */
+	/* A server that lives comes back, perhaps before one has looked; what a dead one has left (a network that was cut) does
+	 * not. */
+	const int64_t before_us = o.newest_us;
+
 	rc = db_exec_now(db, &end, NULL, NULL, NULL);
 	until_us = db_clock_us() + RETURNS_MS * UINT64_C(1000);
-	for (bool gone = false; rc == STERNA_OK && db_clock_us() < until_us; pause_ms(ALONE_MS)) {
+	for (; rc == STERNA_OK && db_clock_us() < until_us; pause_ms(ALONE_MS)) {
 		rc = look(db, &o);
-		if (rc == STERNA_OK && o.count > 0 && gone) {
+		if (rc == STERNA_OK && o.count > 0 && o.newest_us > before_us) {
 			snprintf(who, size, "%s", o.where);
 			return STERNA_EEXISTS;
 		}
-		gone |= o.count == 0;
 	}
 	return rc;
 }
