@@ -156,7 +156,7 @@ void pubsub_set_member(struct pubsub_node *n, unsigned kind, const char *jid, un
 		n->member_count--;
 		memmove(m, m + 1, (n->member_count - at) * sizeof *m);
 	} else if (value != 0) {
-		if (n->member_count == n->member_size) {
+		if (n->members == NULL || n->member_count == n->member_size) {
 			n->member_size = n->member_size > 0 ? n->member_size * 2 : 4;
 			n->members = xrealloc(n->members, n->member_size * sizeof *n->members);
 		}

@@ -103,7 +103,7 @@ static struct pubsub_member *own_subscription(struct pubsub_request *r, const st
 enum sterna_verdict pubsub_options_get(struct pubsub_request *r, const struct sterna_elem *action)
 {
 	struct sterna_elem *answer = sterna_elem(r->c, "pubsub", NS_PUBSUB), *options;
-	enum sterna_verdict refused;
+	enum sterna_verdict refused = STERNA_REJECT;
 	struct pubsub_node *n;
 	const struct pubsub_member *m = own_subscription(r, action, &n, &refused);
 
@@ -118,7 +118,7 @@ enum sterna_verdict pubsub_options_get(struct pubsub_request *r, const struct st
 
 enum sterna_verdict pubsub_options_set(struct pubsub_request *r, const struct sterna_elem *action)
 {
-	enum sterna_verdict refused;
+	enum sterna_verdict refused = STERNA_REJECT;
 	struct pubsub_node *n;
 	struct pubsub_member *m = own_subscription(r, action, &n, &refused);
 	const struct sterna_elem *form = elem_child(action, "x", NS_DATA);
@@ -224,7 +224,7 @@ enum sterna_verdict pubsub_subscribe(struct pubsub_request *r, const struct ster
 	struct pubsub_node *n = pubsub_find(r->ps, name);
 	struct sterna_elem *answer = sterna_elem(r->c, "pubsub", NS_PUBSUB);
 	const struct sterna_elem *options;
-	enum sterna_verdict refused;
+	enum sterna_verdict refused = STERNA_REJECT;
 	bool paused = false, is_new;
 	unsigned value;
 
@@ -260,7 +260,7 @@ enum sterna_verdict pubsub_unsubscribe(struct pubsub_request *r, const struct st
 {
 	const char *name = elem_attr(action, "node"), *jid;
 	struct pubsub_node *n = pubsub_find(r->ps, name);
-	enum sterna_verdict refused;
+	enum sterna_verdict refused = STERNA_REJECT;
 
 	if (name == NULL)
 		return pubsub_reject(r->c, STERNA_BAD_REQUEST, "nodeid-required");
