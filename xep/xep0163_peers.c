@@ -28,7 +28,7 @@ const struct sterna_elem *pep_presence(struct sterna_call *c, const char *ver)
 {
 	struct sterna_elem *presence, *e;
 
-	if (ver[0] == '\0')
+	if (ver == NULL || ver[0] == '\0')
 		return NULL;
 	presence = sterna_elem(c, "presence", NS_CLIENT);
 	e = sterna_add(presence, "c", NS_CAPS);
