@@ -274,6 +274,8 @@ void muc_send_subject(struct sterna_call *c, struct muc_room *room, const struct
 void muc_send_history(struct sterna_call *c, struct muc_room *room, const struct jid *to, const struct sterna_elem *x);
 void muc_past_add(struct sterna_call *c, struct muc_room *room, int64_t id, const struct sterna_elem *message);
 void muc_past_clear(struct muc_room *room);
+/** Has the same person said the same (by its <origin-id/>, XEP-0359) not long ago? As it went out; NULL: no. */
+struct sterna_shared *muc_past_said(const struct muc_room *room, const struct muc_occupant *o, const struct sterna_elem *message);
 /** It was retracted: it is told to nobody any more. */
 void muc_past_remove(struct muc_room *room, int64_t id);
 /** A message to the bare room that is no groupchat: invitations, voice. */

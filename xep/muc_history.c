@@ -62,6 +62,28 @@ void muc_past_add(struct sterna_call *c, struct muc_room *room, int64_t id, cons
 	room->past_bytes += size;
 }
 
+static const char *origin_of(const struct sterna_elem *message)
+{
+	const struct sterna_elem *e = elem_child(message, "origin-id", NS_SID);
+
+	return e != NULL ? elem_attr(e, "id") : NULL;
+}
+
+struct sterna_shared *muc_past_said(const struct muc_room *room, const struct muc_occupant *o, const struct sterna_elem *message)
+{
+	const char *origin = origin_of(message);
+
+	for (size_t i = origin != NULL ? room->past_count : 0; i-- > 0;) {
+		const struct sterna_elem *m = sterna_shared_elem(room->past[i].message);
+		const struct sterna_elem *who = elem_child(m, "occupant-id", NS_OCCUPANT_ID);
+		const char *its = origin_of(m), *id = who != NULL ? elem_attr(who, "id") : NULL;
+
+		if (its != NULL && id != NULL && strcmp(its, origin) == 0 && strcmp(id, o->id) == 0)
+			return room->past[i].message;
+	}
+	return NULL;
+}
+
 /* A number that a client wrote; what is none is as if it were not there. */
 static size_t number(const struct sterna_elem *history, const char *name, size_t otherwise)
 {

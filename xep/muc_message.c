@@ -134,6 +134,18 @@ static bool is_too_soon(struct sterna_call *c, const struct muc_room *room, stru
 	return false;
 }
 
+/* XEP-0198 §5: after a restart of ours, or in a new session, a client sends again what it has no acknowledgement for. It was
+ * heard: only who sent it is told so. */
+static bool was_heard(struct sterna_call *c, const struct muc_room *room, const struct muc_session *s)
+{
+	struct sterna_shared *said = muc_past_said(room, s->occupant, sterna_stanza(c));
+	const struct jid *to = s->jid;
+
+	if (said != NULL)
+		sterna_send_many(c, said, &to, 1);
+	return said != NULL;
+}
+
 static enum sterna_verdict on_groupchat(struct sterna_call *c, struct muc_room *room)
 {
 	struct muc_session *s = room != NULL ? muc_session_of(room, sterna_from(c)) : NULL;
@@ -148,6 +160,8 @@ static enum sterna_verdict on_groupchat(struct sterna_call *c, struct muc_room *
 		return set_subject(c, room, s->occupant);
 	if (s->occupant->role < MUC_PARTICIPANT)
 		return sterna_reject(c, STERNA_FORBIDDEN, "you have no voice here");
+	if (was_heard(c, room, s))
+		return STERNA_DONE;
 	if (is_too_soon(c, room, s->occupant))
 		return sterna_reject(c, STERNA_POLICY_VIOLATION, "slow mode: wait before you write again");
 	say_to_all(c, room, s->occupant, as_room_sends(c, room, s->occupant));
