@@ -153,7 +153,8 @@ enum sterna_result rest_body(const char *bytes, size_t len, json_t **out, char *
 		if (texts != NULL) {
 			json_object_set_new(fields, key, texts);
 		} else if (!json_is_null(value)) {
-			snprintf(name, size, "%s", key);
+			if (*key != '\0') /* a field without a name is the body's fault */
+				snprintf(name, size, "%s", key);
 			rc = STERNA_EINVAL;
 			break;
 		}
