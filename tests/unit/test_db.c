@@ -286,6 +286,58 @@ static void on_nulls(void *arg, enum sterna_result rc, const struct db_rows *row
 	ck_assert_int_eq(db_int(rows, 0, 0), 5);
 }
 
+static int asked, allowed;
+static bool makes_room;
+
+static bool may_repeat(const void *arg)
+{
+	static const struct db_stmt drop = {
+		.name = "test_drop", .params = "i", .sql = "DELETE FROM t WHERE k = $1",
+	};
+
+	(void)arg;
+	if (makes_room) {
+		struct db_batch *b = db_batch_new(client);
+
+		db_batch_add(b, &drop, (const struct db_value[]){ DB_INT(1) });
+		db_batch_commit(&b, NULL, NULL);
+	}
+	return asked++ < allowed;
+}
+
+/* @return what is told of a row that is there already, when it is put up to three times more */
+static enum sterna_result put_again(bool room, int may)
+{
+	struct seen seen = { .stop_at = 1 };
+	struct ask a = { &seen, 0, -1 };
+	struct db_batch *b = db_batch_new(client);
+
+	asked = 0;
+	allowed = may;
+	makes_room = room;
+	db_batch_add(b, &insert, (const struct db_value[]){ DB_INT(1), db_text("again"), DB_NULL });
+	db_batch_repeat(b, 3, may_repeat);
+	commit(b, &a);
+	loop_run(loop);
+	ck_assert_int_eq(seen.n, 1);
+	ck_assert_uint_eq(db_queued_bytes(client), 0);
+	return seen.rc[0];
+}
+
+START_TEST(a_batch_that_failed_is_submitted_again)
+{
+	ck_assert_int_eq(put_again(false, 9), STERNA_OK); /* it did not fail: nobody is asked */
+	ck_assert_int_eq(asked, 0);
+	ck_assert_int_eq(put_again(false, 9), STERNA_EEXISTS);
+	ck_assert_int_eq(asked, 3);
+	ck_assert_int_eq(put_again(false, 1), STERNA_EEXISTS); /* it may not for the second time */
+	ck_assert_int_eq(asked, 2);
+	ck_assert_int_eq(put_again(true, 9), STERNA_OK); /* behind what was submitted since */
+	ck_assert_int_eq(asked, 1);
+	ck_assert_int_eq(count_now(), 1);
+}
+END_TEST
+
 START_TEST(many_executions_go_as_one_and_fail_alone)
 {
 	struct seen seen = { .stop_at = 130 };
@@ -773,6 +825,7 @@ static TCase *common(const char *name, void (*setup)(void))
 	tcase_add_test(t, answers_come_in_the_order_of_commits);
 	tcase_add_test(t, a_batch_commits_as_a_whole_or_not_at_all);
 	tcase_add_test(t, a_refused_batch_leaves_the_others_of_its_group_alone);
+	tcase_add_test(t, a_batch_that_failed_is_submitted_again);
 	tcase_add_test(t, many_executions_go_as_one_and_fail_alone);
 	tcase_add_test(t, many_values_come_back_as_they_were);
 	tcase_add_test(t, a_read_sees_what_was_submitted_before);
