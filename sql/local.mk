@@ -25,8 +25,7 @@ dist_sql_DATA = \
 	sql/0011_audit.sqlite.sql \
 	sql/0012_upload.pg.sql \
 	sql/0012_upload.sqlite.sql \
-	sql/0013_invite.pg.sql \
-	sql/0013_invite.sqlite.sql \
+	sql/0013_invite.sql \
 	sql/0014_api_token.pg.sql \
 	sql/0014_api_token.sqlite.sql \
 	sql/0015_isolation.pg.sql \
