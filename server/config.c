@@ -23,9 +23,10 @@ static const struct sterna_option host_options[] = {
 
 #define L struct config_listen
 static const struct sterna_option listen_options[] = {
-	STERNA_OPT(L, kind, STERNA_REQUIRED, "c2s|s2s|http|component", "who connects: clients, servers, HTTP, components"),
+	STERNA_OPT(L, kind, STERNA_REQUIRED, "c2s|s2s|http|component|bytestreams",
+		"who connects: clients, servers, HTTP, components, clients that send each other files (XEP-0065)"),
 	STERNA_OPT(L, address, "::", NULL, "IPv4 or IPv6 address; '::' is all of both"),
-	STERNA_OPT(L, port, "0", "0..65535", "0: the standard one: 5222, 5223 (direct), 5269, 5270 (direct), 5280, 5281 (direct), 5282 (API), 5283 (console), 5347"),
+	STERNA_OPT(L, port, "0", "0..65535", "0: the standard one: 5222, 5223 (direct), 5269, 5270 (direct), 5280, 5281 (direct), 5282 (API), 5283 (console), 5347, 7777"),
 	STERNA_OPT(L, tls, "auto", "auto|starttls|direct|none", "auto: starttls for clients and servers, none for others"),
 	STERNA_OPT(L, serves, "auto", "auto|all|web|monitoring|api|console",
 		"of HTTP: what clients want, metrics and health, or both; the REST API or the console alone; auto: web with TLS, else all"),
@@ -213,6 +214,18 @@ static const struct sterna_option http_options[] = {
 	{ 0 }
 };
 
+#define B struct config_bytestreams
+static const struct sterna_option bytestream_options[] = {
+	STERNA_OPT(B, connections, "2000", "2..1000000", "open at once, joined or not; more are closed"),
+	STERNA_OPT(B, streams, "500", "1..500000", "joined at once"),
+	STERNA_OPT(B, streams_per_account, "10", "1..10000", "of them, those that one account has joined"),
+	STERNA_OPT(B, bytes, "4MiB/s", NULL, "in each direction of one stream; above that it is read more slowly"),
+	STERNA_OPT(B, wait_time, "60s", "1s..10m", "for the other side, and to be joined"),
+	STERNA_OPT(B, idle_time, "5m", "1s..1d", "without a byte either way, then it ends"),
+	STERNA_OPT(B, time, "6h", "1s..30d", "that a stream may take"),
+	{ 0 }
+};
+
 #define I struct config_api
 static const struct sterna_option api_options[] = {
 	STERNA_OPT(I, body_bytes, "64KiB", "1KiB..16MiB", "body of a request"),
@@ -272,6 +285,7 @@ const struct sterna_option config_options[] = {
 	STERNA_OPT_SECTION(K, dns, dns_options, "how other servers are looked up"),
 	STERNA_OPT_MAP(K, routes, struct config_route, domain, route_options, "fixed ways to other servers"),
 	STERNA_OPT_SECTION(K, http, http_options, "HTTP: WebSocket, BOSH and what modules serve"),
+	STERNA_OPT_SECTION(K, bytestreams, bytestream_options, "the relay for files between clients, on listeners of that kind"),
 	STERNA_OPT_SECTION(K, api, api_options, "the REST API, on listeners that serve it"),
 	STERNA_OPT_SECTION(K, approval, approval_options, "commands that want a second administrator"),
 	STERNA_OPT_SECTION(K, console, console_options, "the administrators' page, on listeners that serve it"),
@@ -339,7 +353,8 @@ static enum sterna_result check_hosts(struct config *c, struct config_error *err
 
 static enum sterna_result check_listener(struct config_listen *l, const struct config_node *n, struct config_error *err)
 {
-	static const unsigned ports[][2] = { { 5222, 5223 }, { 5269, 5270 }, { 5280, 5281 }, { 5347, 5347 } };
+	static const unsigned ports[][2] = { { 5222, 5223 }, { 5269, 5270 }, { 5280, 5281 }, { 5347, 5347 },
+		{ 7777, 7777 } };
 	const bool xmpp = l->kind == CONFIG_C2S || l->kind == CONFIG_S2S;
 	struct ip ip;
 	struct cidr network;
@@ -352,6 +367,8 @@ static enum sterna_result check_listener(struct config_listen *l, const struct c
 		return config_fail(err, config_blame(n, "tls"), false, "there is no STARTTLS here; write 'direct' or 'none'");
 	if (l->kind == CONFIG_COMPONENT && l->tls != CONFIG_TLS_NONE)
 		return config_fail(err, config_blame(n, "tls"), false, "components connect without TLS (XEP-0114); write 'none'");
+	if (l->kind == CONFIG_BYTESTREAMS && l->tls != CONFIG_TLS_NONE)
+		return config_fail(err, config_blame(n, "tls"), false, "bytestreams have no TLS (XEP-0065); write 'none'");
 	if (l->serves == CONFIG_SERVES_AUTO)
 		l->serves = l->tls == CONFIG_TLS_DIRECT ? CONFIG_SERVES_WEB : CONFIG_SERVES_ALL;
 	if (l->port == 0)

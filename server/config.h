@@ -8,6 +8,7 @@
  *       - { kind: s2s }                                            # port 5269
  *       - { kind: http, address: 127.0.0.1, port: 5280 }
  *       - { kind: component, address: 127.0.0.1 }                  # port 5347
+ *       - { kind: bytestreams }                                    # port 7777
  *     storage: { driver: sqlite, path: sterna.db }
  *     server: { workers: 0, control: control.sock }
  *     limits: { sessions_per_account: 20, offline_messages: 1000 }
@@ -44,7 +45,7 @@ struct config_host {
 	bool registration;                      /* in-band registration of accounts (XEP-0077) */
 };
 
-enum config_listen_kind { CONFIG_C2S, CONFIG_S2S, CONFIG_HTTP, CONFIG_COMPONENT };
+enum config_listen_kind { CONFIG_C2S, CONFIG_S2S, CONFIG_HTTP, CONFIG_COMPONENT, CONFIG_BYTESTREAMS };
 enum config_serves { CONFIG_SERVES_AUTO, CONFIG_SERVES_ALL, CONFIG_SERVES_WEB, CONFIG_SERVES_MONITORING,
 	CONFIG_SERVES_API, CONFIG_SERVES_CONSOLE }; /* auto: never after loading */
 enum config_tls_mode { CONFIG_TLS_AUTO, CONFIG_TLS_STARTTLS, CONFIG_TLS_DIRECT, CONFIG_TLS_NONE }; /* auto: never after loading */
@@ -176,6 +177,13 @@ struct config_http {
 	unsigned bosh_sessions;
 };
 
+/** Listeners of kind bytestreams (bytestream.h). */
+struct config_bytestreams {
+	unsigned connections, streams, streams_per_account;
+	struct sterna_rate bytes;
+	struct sterna_duration wait_time, idle_time, time;
+};
+
 /** Listeners that serve the API (rest.h). */
 struct config_api {
 	struct sterna_size body_bytes;
@@ -227,6 +235,7 @@ struct config {
 	struct config_dns dns;
 	struct sterna_array routes;             /* of struct config_route */
 	struct config_http http;
+	struct config_bytestreams bytestreams;
 	struct config_api api;
 	struct config_approval approval;
 	struct config_console console;

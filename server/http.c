@@ -174,7 +174,8 @@ unsigned sterna_port(struct sterna_mod *m, enum sterna_port what)
 	for (size_t i = 0; i < c->listen.count; i++) {
 		const struct config_listen *l = &config_listens(c)[i];
 
-		if (l->kind == CONFIG_C2S && (l->tls == CONFIG_TLS_DIRECT) == (what == STERNA_PORT_CLIENTS_TLS))
+		if (what == STERNA_PORT_BYTESTREAMS ? l->kind == CONFIG_BYTESTREAMS
+			: l->kind == CONFIG_C2S && (l->tls == CONFIG_TLS_DIRECT) == (what == STERNA_PORT_CLIENTS_TLS))
 			return l->port;
 	}
 	return 0;

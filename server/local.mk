@@ -14,6 +14,8 @@ server_libsterna_la_SOURCES = \
 	server/bosh_body.c server/bosh_body.h \
 	server/bosh_pipe.c server/bosh_pipe.h \
 	server/buf.c server/buf.h \
+	server/bytestream.c server/bytestream.h \
+	server/bytestream_conn.c server/bytestream_impl.h \
 	server/c2s.c server/c2s.h \
 	server/call.c server/call.h \
 	server/cidr.c server/cidr.h \
@@ -134,6 +136,7 @@ server_libsterna_la_SOURCES = \
 	server/server.c server/server.h \
 	server/server_metric.c server/server_metric.h \
 	server/session.c server/session.h \
+	server/socks.c server/socks.h \
 	server/sm.c server/sm.h server/sm_impl.h \
 	server/sm_store.c \
 	server/stanza.c server/stanza.h \

@@ -563,8 +563,13 @@ enum sterna_joining sterna_joining(struct sterna_mod *m, const char *domain);
 /** Service domains of modules, all hosts': index from 0; false past the end. Borrowed, as long as the server. */
 bool sterna_mod_service(struct sterna_mod *m, size_t index, const char **domain, const char **category, const char **type);
 /** The port of the first listener of that kind, 0: there is none. */
-enum sterna_port { STERNA_PORT_CLIENTS, STERNA_PORT_CLIENTS_TLS };
+enum sterna_port { STERNA_PORT_CLIENTS, STERNA_PORT_CLIENTS_TLS, STERNA_PORT_BYTESTREAMS };
 unsigned sterna_port(struct sterna_mod *m, enum sterna_port what);
+/** Two connections to a listener for bytestreams have named that hash (XEP-0065 §5.3.2): from now on they are passed on to
+ *  each other. owner: bare JID of who asks. Any thread.
+ *  @return STERNA_ENOTFOUND nobody has; STERNA_EUNAVAILABLE only one; STERNA_EEXISTS they are joined already;
+ *          STERNA_ELIMIT there are too many, of this owner or of all */
+enum sterna_result sterna_bytestream_join(struct sterna_mod *m, const char *hash, const char *owner) STERNA_CHECKED;
 /** Is that one of the domains whose accounts are here? */
 bool sterna_has_host(struct sterna_mod *m, const char *domain);
 

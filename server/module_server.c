@@ -1,6 +1,7 @@
 /* module_server.c - module.h's functions about the server, the module itself, and copies. */
 #include "server/account.h"
 #include "server/archive.h"
+#include "server/bytestream.h"
 #include "server/call.h"
 #include "server/registry.h"
 #include "server/session.h"
@@ -55,6 +56,11 @@ void sterna_archive_put(struct sterna_call *c, const char *owner, int64_t id, co
 	const struct sterna_elem *stanza)
 {
 	archive_put(call_batch(c), owner, id, peer, stanza);
+}
+
+enum sterna_result sterna_bytestream_join(struct sterna_mod *m, const char *hash, const char *owner)
+{
+	return bytestream_join(m->server, hash, owner);
 }
 
 bool sterna_mod_has_domain(struct sterna_mod *m, const char *domain)

@@ -17,6 +17,13 @@ enum { UNLOAD_MS = 5000 };
 
 /* With a listener of kind http, but for the API's and the console's. */
 static const char *const with_http[] = { "metrics", "host_meta", "upload", "web", NULL };
+static const char *const with_bytestreams[] = { "bytestreams", NULL };
+
+static bool always(const struct config *c)
+{
+	(void)c;
+	return true;
+}
 
 static bool listens_http(const struct config *c)
 {
@@ -26,6 +33,21 @@ static bool listens_http(const struct config *c)
 			return true;
 	return false;
 }
+
+static bool listens_bytestreams(const struct config *c)
+{
+	for (size_t i = 0; i < c->listen.count; i++)
+		if (config_listens(c)[i].kind == CONFIG_BYTESTREAMS)
+			return true;
+	return false;
+}
+
+/* Names, and when they are the usual ones. */
+static const struct { const char *const *names; bool (*when)(const struct config *c); } sets[] = {
+	{ usual, always }, { with_http, listens_http }, { with_bytestreams, listens_bytestreams },
+};
+enum { SETS = sizeof sets / sizeof *sets,
+	NAMES = (sizeof usual + sizeof with_http + sizeof with_bytestreams) / sizeof *usual };
 
 static bool is_among(const char *const *names, const char *name)
 {
@@ -37,7 +59,18 @@ static bool is_among(const char *const *names, const char *name)
 
 static bool is_usual(const struct config *c, const char *name)
 {
-	return is_among(usual, name) || (listens_http(c) && is_among(with_http, name));
+	for (size_t i = 0; i < SETS; i++)
+		if (is_among(sets[i].names, name) && sets[i].when(c))
+			return true;
+	return false;
+}
+
+static bool is_in_a_set(const char *name)
+{
+	for (size_t i = 0; i < SETS; i++)
+		if (is_among(sets[i].names, name))
+			return true;
+	return false;
 }
 
 /* `time: off`, and `usual: off` for all that is not named. */
@@ -67,19 +100,15 @@ static bool is_wanted(const struct config *c, const char *name)
 /* The names of all that is wanted, each once; the array is the caller's, the names are borrowed. */
 static const char **wanted_names(const struct config *c, size_t *count)
 {
-	const char **names = xalloc((sizeof usual + sizeof with_http + (c->modules != NULL ? c->modules->count : 0)
-		* sizeof *names));
+	const char **names = xalloc((NAMES + (c->modules != NULL ? c->modules->count : 0)) * sizeof *names);
 	size_t n = 0;
 
-	for (const char *const *name = usual; *name != NULL; name++)
-		if (is_wanted(c, *name))
-			names[n++] = *name;
-	for (const char *const *name = with_http; *name != NULL; name++)
-		if (is_wanted(c, *name))
-			names[n++] = *name;
+	for (size_t i = 0; i < SETS; i++)
+		for (const char *const *name = sets[i].names; *name != NULL; name++)
+			if (is_wanted(c, *name))
+				names[n++] = *name;
 	for (const struct config_node *m = c->modules != NULL ? c->modules->first : NULL; m != NULL; m = m->next)
-		if (strcmp(m->key, "usual") != 0 && !is_among(usual, m->key) && !is_among(with_http, m->key)
-			&& !is_static(m->key) && is_wanted(c, m->key))
+		if (strcmp(m->key, "usual") != 0 && !is_in_a_set(m->key) && !is_static(m->key) && is_wanted(c, m->key))
 			names[n++] = m->key;
 	*count = n;
 	return names;

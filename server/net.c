@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+#include "server/bytestream.h"
 #include "server/c2s.h"
 #include "server/cidr.h"
 #include "server/component.h"
@@ -19,7 +20,7 @@
 struct port {
 	struct net *net;
 	const struct config_listen *config;
-	const struct stream_kind *kind;  /* NULL: HTTP */
+	const struct stream_kind *kind;  /* NULL: HTTP, bytestreams */
 	struct cidr_set proxies;
 	struct listener **listeners;     /* by worker */
 };
@@ -59,6 +60,11 @@ enum { RETRY_US = 250000 };
 
 enum { BEFORE_AUTH, AFTER_AUTH };
 enum { LOGIN_WAIT_MIN_US = 10000 }; /* those who wait ask again in turn, and not all in each turn of the loop */
+
+static bool is_http(const struct port *p)
+{
+	return p->config->kind == CONFIG_HTTP;
+}
 
 static struct tls_context *current_tls(struct net *n, bool api)
 {
@@ -252,7 +258,7 @@ const struct cidr_set *net_http_proxies(const struct server *s)
 static void pause_http(struct net *n, const struct worker *w, bool pause)
 {
 	for (size_t i = 0; i < n->port_count; i++)
-		if (n->ports[i].kind == NULL && n->ports[i].listeners[w->index] != NULL)
+		if (is_http(&n->ports[i]) && n->ports[i].listeners[w->index] != NULL)
 			listener_pause(n->ports[i].listeners[w->index], pause);
 }
 
@@ -320,12 +326,14 @@ static void on_accept(void *arg, int fd, const struct ip *peer)
 	const bool proxied = cidr_set_has(&d->port->proxies, peer);
 	const bool server = d->port->kind == &s2s_in_kind;
 	struct tls_context *tls = plain ? NULL : server ? net_s2s_tls(n)
-		: current_tls(n, d->port->kind == NULL && d->port->config->serves == CONFIG_SERVES_API);
+		: current_tls(n, is_http(d->port) && d->port->config->serves == CONFIG_SERVES_API);
 	struct conn_options o = { .tls = tls, .direct = direct, .proxies = &d->port->proxies, .limits = current_limits(n) };
 
 	if (server)
 		dial_set_options(fd, &n->server->config->s2s);
-	if (d->port->kind == NULL) {
+	if (d->port->config->kind == CONFIG_BYTESTREAMS) {
+		bytestream_accept(d->worker, fd, &o, proxied ? NULL : peer);
+	} else if (is_http(d->port)) {
 		o.alpn = direct ? "http/1.1" : NULL;
 		/* One whose requests are others' is not held to what one address may have. */
 		http_conn_accept(d->worker, fd, &o, d->port->config, proxied || cidr_set_has(&n->http_proxies, peer) ? NULL : peer);
@@ -350,7 +358,7 @@ static bool on_admit(void *arg, const struct ip *peer)
 
 	if (cidr_set_has(&d->port->proxies, peer))
 		return true;
-	if (d->port->kind == NULL && cidr_set_has(&d->port->net->http_proxies, peer))
+	if (is_http(d->port) && cidr_set_has(&d->port->net->http_proxies, peer))
 		return !atomic_load(&d->port->net->server->draining);
 	return may_hold(d->port->net, peer, loop_now_us(d->worker->loop));
 }

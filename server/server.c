@@ -7,6 +7,7 @@
 #include "server/account.h"
 #include "server/dns.h"
 #include "server/bosh.h"
+#include "server/bytestream.h"
 #include "server/ids.h"
 #include "server/isolation.h"
 #include "server/memory.h"
@@ -245,6 +246,7 @@ void worker_stop(struct worker *w)
 		stream_error(st, "system-shutdown", NULL);
 	}
 	http_stop(w);
+	bytestream_stop(w);
 	loop_run_deferred(w->loop);
 	for (size_t at = 0; (e = map_next(&w->accounts, &at)) != NULL;) {
 		struct account *a = e->value;
@@ -284,6 +286,7 @@ static void drain(struct server *s)
 			while (w->streams != NULL)
 				stream_free_now(w->streams);
 			http_free(w);
+			bytestream_free_all(w);
 			bosh_free_all(w);
 			account_give_up(w);
 			any |= loop_drain(w->loop);
@@ -427,6 +430,7 @@ enum sterna_result server_new(const struct server_parts *parts, struct server **
 	loop_random(parts->loops[0], keys, sizeof keys);
 	map_init(&s->hosts, keys[0], keys[1]);
 	s->isolation = isolation_new(keys);
+	s->bytestreams = bytestreams_new(s, keys);
 	s->worker_count = parts->worker_count;
 	s->workers = xalloc(s->worker_count * sizeof(struct worker *));
 	for (unsigned i = 0; i < s->worker_count; i++)
@@ -487,6 +491,7 @@ void server_free(struct server **server)
 	}
 	free(s->host_list);
 	map_clear(&s->hosts);
+	bytestreams_free(&s->bytestreams);
 	isolation_free(&s->isolation);
 	free(s->workers);
 	OPENSSL_cleanse(s->secret, sizeof s->secret);

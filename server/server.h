@@ -22,6 +22,8 @@
 
 struct account;
 struct admin;
+struct bytestream_conn;
+struct bytestreams;
 struct dns;
 struct http_conn;
 struct isolation;
@@ -61,6 +63,7 @@ struct server {
 	struct metric_set *metric_set;
 	struct net *net;                         /* NULL in the simulation */
 	const struct s2s_ways *ways;             /* to other servers (dial.h); NULL: there are none */
+	struct bytestreams *bytestreams;         /* connections that are relayed to each other (bytestream.h) */
 	struct isolation *isolation;             /* who is kept out (isolation.h) */
 	struct admin *admin;                     /* who runs commands; NULL: nobody */
 	unsigned char secret[32];                /* for SCRAM answers to unknown users; same over restarts */
@@ -102,6 +105,7 @@ struct worker {
 	unsigned awake_count;
 	struct xml_pool *parsers;
 	struct http_conn *http_conns;            /* doubly linked, all of this worker */
+	struct bytestream_conn *bytestream_conns; /* doubly linked, all of this worker */
 	struct map bosh;                         /* id to session of BOSH, those whose home this worker is */
 	struct account *idle_first, *idle_last;  /* accounts without sessions or work, longest idle first */
 	size_t idle_count;
@@ -131,7 +135,7 @@ enum server_metric { METRIC_STANZAS_IN, METRIC_STANZAS_OUT, METRIC_STANZAS_REFUS
 	METRIC_S2S_LATENCY, METRIC_S2S_LINKS, METRIC_S2S_WAITING, METRIC_S2S_UNCONFIRMED, METRIC_S2S_OLDEST, METRIC_WORKERS,
 	METRIC_LOGINS_WAITING, METRIC_LATE, METRIC_CERTIFICATE_DAYS, METRIC_LOG_LINES, METRIC_LOG_DROPPED, METRIC_STARTED,
 	METRIC_HTTP_REQUESTS, METRIC_HTTP_CONNECTIONS, METRIC_HTTP_FULL,
-	METRIC_BOSH_SESSIONS };
+	METRIC_BOSH_SESSIONS, METRIC_BYTESTREAMS, METRIC_BYTESTREAM_BYTES };
 enum s2s_direction { S2S_IN, S2S_OUT };
 /** Why no stream to or from another server came about: labels of METRIC_S2S_FAILURES. */
 enum s2s_failure { S2S_FAILURE_DNS, S2S_FAILURE_CONNECT, S2S_FAILURE_TLS, S2S_FAILURE_CERTIFICATE, S2S_FAILURE_SASL,

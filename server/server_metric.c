@@ -1,5 +1,6 @@
 /* server_metric.c - the core's own metrics: their table, and those that are known elsewhere. */
 #include "server/server_metric.h"
+#include "server/bytestream.h"
 #include "server/net.h"
 
 /* In the order of enum log_level, from the first that is written. */
@@ -66,6 +67,8 @@ const struct sterna_metric server_metric_table[] = {
 	[METRIC_HTTP_FULL] = { "sterna_http_connections_full_total",
 		"Times that new HTTP connections had to wait for others to end.", METRIC_COUNTER },
 	[METRIC_BOSH_SESSIONS] = { "sterna_bosh_sessions", "Sessions of BOSH.", METRIC_GAUGE },
+	[METRIC_BYTESTREAMS] = { "sterna_bytestreams", "Bytestreams that are relayed now (XEP-0065).", METRIC_GAUGE },
+	[METRIC_BYTESTREAM_BYTES] = { "sterna_bytestream_bytes_total", "Bytes relayed.", METRIC_COUNTER },
 	{ 0 }
 };
 
@@ -103,6 +106,7 @@ void server_on_metrics_read(void *arg)
 	metric_store(s->metric_set, 0, METRIC_STREAMS, 0, (int64_t)atomic_load(&s->streams));
 	metric_store(s->metric_set, 0, METRIC_HTTP_CONNECTIONS, 0, (int64_t)atomic_load(&s->http_connections));
 	metric_store(s->metric_set, 0, METRIC_BOSH_SESSIONS, 0, (int64_t)atomic_load(&s->bosh_sessions));
+	metric_store(s->metric_set, 0, METRIC_BYTESTREAMS, 0, (int64_t)bytestream_count((struct server *)arg));
 	metric_store(s->metric_set, 0, METRIC_WORKERS, 0, s->worker_count);
 	metric_store(s->metric_set, 0, METRIC_STARTED, 0, s->started_us);
 	if (s->net != NULL)

@@ -83,6 +83,12 @@ xep_xep0060_pubsub_la_CFLAGS = $(MODULE_CFLAGS)
 xep_xep0060_pubsub_la_LDFLAGS = $(MODULE_LDFLAGS)
 xep_xep0060_pubsub_la_LIBADD = $(JANSSON_LIBS)
 
+module_LTLIBRARIES += xep/xep0065_bytestreams.la
+xep_xep0065_bytestreams_la_SOURCES = xep/xep0065_bytestreams.c
+xep_xep0065_bytestreams_la_CFLAGS = $(MODULE_CFLAGS)
+xep_xep0065_bytestreams_la_LDFLAGS = $(MODULE_LDFLAGS)
+xep_xep0065_bytestreams_la_LIBADD = $(OPENSSL_LIBS)
+
 module_LTLIBRARIES += xep/xep0092_version.la
 xep_xep0092_version_la_SOURCES = xep/xep0092_version.c
 xep_xep0092_version_la_CFLAGS = $(MODULE_CFLAGS)

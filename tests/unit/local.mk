@@ -103,6 +103,12 @@ tests_unit_test_proxy_SOURCES = tests/unit/test_proxy.c
 tests_unit_test_proxy_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_proxy_LDADD = $(UNIT_LDADD)
 
+check_PROGRAMS += tests/unit/test_socks
+TESTS += tests/unit/test_socks
+tests_unit_test_socks_SOURCES = tests/unit/test_socks.c
+tests_unit_test_socks_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_socks_LDADD = $(UNIT_LDADD)
+
 check_PROGRAMS += tests/unit/test_credential
 TESTS += tests/unit/test_credential
 tests_unit_test_credential_SOURCES = tests/unit/test_credential.c

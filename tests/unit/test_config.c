@@ -154,12 +154,13 @@ static const struct { const char *text; unsigned line, column; const char *messa
 	{ HOSTS "limits: { output_high: 8MiB }\n", 2, 24, "output_high must not be larger" },
 	{ HOSTS "limits:\n  depth: 64\n  depth: 65\n", 4, 3, "'depth' is given twice; first in line 3" },
 	{ HOSTS "listen:\n  - { kind: c2s }\n  - { port: 5 }\n", 4, 5, "listen[1] needs 'kind'" },
-	{ HOSTS "listen:\n  - { kind: c3s }\n", 3, 13, "'c3s' is not known here; it must be one of c2s, s2s, http, component; "
+	{ HOSTS "listen:\n  - { kind: c3s }\n", 3, 13, "'c3s' is not known here; it must be one of c2s, s2s, http, component, bytestreams; "
 		"did you mean 'c2s'?" },
 	{ HOSTS "listen:\n  kind: c2s\n", 3, 3, "listen must be a list; begin each item with '- '" },
 	{ HOSTS "listen:\n  - kind: c2s\n    tls: none\n", 4, 10, "clients and servers need TLS" },
 	{ HOSTS "listen:\n  - { kind: http, tls: starttls }\n", 3, 24, "there is no STARTTLS here" },
 	{ HOSTS "listen:\n  - { kind: component, tls: direct }\n", 3, 29, "components connect without TLS" },
+	{ HOSTS "listen:\n  - { kind: bytestreams, tls: direct }\n", 3, 31, "bytestreams have no TLS" },
 	{ HOSTS "listen:\n  - { kind: c2s, port: 65536 }\n", 3, 24, "listen[0].port must be in 0..65535" },
 	{ HOSTS "listen:\n  - { kind: c2s, address: localhost }\n", 3, 27, "'localhost' is no IP address" },
 	{ HOSTS "listen:\n  - { kind: c2s, proxy_protocol: [10.0.0.0/33] }\n", 3, 34, "'10.0.0.0/33' is no network" },
