@@ -37,7 +37,7 @@ struct pubsub_config {
 struct pubsub_limits {
 	unsigned nodes, own_nodes, items, members, page; /* own_nodes: of one creator; 0: as nodes */
 	uint64_t payload, reply;             /* bytes */
-	bool no_roster;                      /* a service knows nobody's presence or roster: two access models less */
+	unsigned contacts;                   /* of a node's owners, that are looked at; a service's */
 };
 enum pubsub_result { PUBSUB_OK, PUBSUB_UNKNOWN_FIELD, PUBSUB_BAD_VALUE, PUBSUB_BAD_ACCESS, PUBSUB_NOT_MET };
 
@@ -52,8 +52,7 @@ enum pubsub_result pubsub_config_set(struct pubsub_config *cfg, struct sterna_ca
 enum pubsub_result pubsub_config_meets(const struct pubsub_config *cfg, struct sterna_call *c,
 	const struct sterna_elem *form, const struct pubsub_limits *limits);
 /** As fields of a form that may be filled in; brief: only what everyone may know of the node (meta-data, §5.4). */
-void pubsub_config_form(const struct pubsub_config *cfg, struct sterna_call *c, struct sterna_elem *form, bool brief,
-	const struct pubsub_limits *limits);
+void pubsub_config_form(const struct pubsub_config *cfg, struct sterna_call *c, struct sterna_elem *form, bool brief);
 char *pubsub_config_json(const struct pubsub_config *cfg);                 /**< new */
 bool pubsub_config_parse(struct pubsub_config *cfg, const char *json);     /**< cfg holds defaults before */
 
@@ -92,6 +91,7 @@ struct pubsub_who {
 	const char *bare, *full;
 	bool is_owner, sees;                 /* sees: the owner's presence */
 	const struct sterna_elem *roster_item; /* the owner's, of this contact; or NULL */
+	const struct pubsub_circle *circle;  /* on a service, where it was read: pubsub_with_circle(); or NULL */
 };
 enum pubsub_refusal {
 	PUBSUB_ALLOWED, PUBSUB_CLOSED, PUBSUB_NEEDS_PRESENCE, PUBSUB_NEEDS_GROUP, PUBSUB_NEEDS_SUBSCRIPTION, PUBSUB_IS_OUTCAST
@@ -124,6 +124,18 @@ uint64_t pubsub_max_payload(const struct pubsub_node *n, const struct pubsub_lim
 /** Items not newer than this have expired. */
 int64_t pubsub_expired_seq(const struct pubsub_node *n, int64_t now_us);
 
+/* --- whom a node's owners know: pubsub_circle.c --- */
+
+struct pubsub_request;
+typedef enum sterna_verdict pubsub_circle_fn(struct pubsub_request *r);
+bool pubsub_needs_circle(const struct pubsub_node *n);
+/** Reads what r->who.circle is, then goes on: the contacts of n's owners; n NULL: the one who asks, at all nodes.
+ *  @return STERNA_WAIT */
+enum sterna_verdict pubsub_with_circle(struct pubsub_request *r, const struct pubsub_node *n, pubsub_circle_fn *then);
+/** §4.5: does an owner let them see its presence? And has them in one of the node's groups? */
+bool pubsub_sees(const struct pubsub_node *n, const struct pubsub_who *who);
+bool pubsub_is_grouped(const struct pubsub_node *n, const struct pubsub_who *who);
+
 /* --- requests: pubsub_publish.c, pubsub_items.c, pubsub_owner.c, pubsub_subscribe.c --- */
 
 /** A request on the nodes of an owner. */
@@ -134,7 +146,7 @@ struct pubsub_request {
 	struct pubsub_who who;
 	bool may_create;                     /* nodes here at all */
 	/** Tell everyone who is to hear of it: <event/>, to those who may read n now. */
-	void (*notify)(struct sterna_call *c, struct pubsub_node *n, const struct sterna_elem *event);
+	void (*notify)(struct pubsub_request *r, struct pubsub_node *n, const struct sterna_elem *event);
 	/** To one address. */
 	void (*tell)(struct sterna_call *c, struct pubsub_node *n, const char *to, const struct sterna_elem *event);
 	/** What the node holds has changed: an item is published (payload may be NULL) or gone; id NULL: all are gone. May
@@ -207,6 +219,8 @@ struct sterna_elem *pubsub_message(struct sterna_call *c, const struct pubsub_no
 	{ NS_PUBSUB, scope }, \
 	{ NS_PUBSUB "#access-authorize", scope }, \
 	{ NS_PUBSUB "#access-open", scope }, \
+	{ NS_PUBSUB "#access-presence", scope }, \
+	{ NS_PUBSUB "#access-roster", scope }, \
 	{ NS_PUBSUB "#access-whitelist", scope }, \
 	{ NS_PUBSUB "#auto-create", scope }, \
 	{ NS_PUBSUB "#config-node", scope }, \

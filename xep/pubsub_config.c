@@ -237,14 +237,13 @@ static const char *lines(struct sterna_call *c, const struct sterna_elem *field)
 }
 
 /* §8.1.2: what is no access model here. A field without value changes nothing. */
-static bool may_have_access(struct sterna_call *c, const struct sterna_elem *field, const struct pubsub_limits *limits)
+static bool may_have_access(struct sterna_call *c, const struct sterna_elem *field)
 {
 	unsigned access;
 
 	if (elem_child(field, "value", NULL) == NULL)
 		return true;
-	return find_choice("open|presence|roster|authorize|whitelist", lines(c, field), &access)
-		&& !(limits->no_roster && (access == PUBSUB_PRESENCE || access == PUBSUB_ROSTER));
+	return find_choice("open|presence|roster|authorize|whitelist", lines(c, field), &access);
 }
 
 enum pubsub_result pubsub_config_set(struct pubsub_config *cfg, struct sterna_call *c, const struct sterna_elem *form,
@@ -263,7 +262,7 @@ enum pubsub_result pubsub_config_set(struct pubsub_config *cfg, struct sterna_ca
 
 		if (f == NULL)
 			rc = PUBSUB_UNKNOWN_FIELD;
-		else if (f->offset == AT(access) && f->kind == CHOICE && !may_have_access(c, e, limits))
+		else if (f->offset == AT(access) && f->kind == CHOICE && !may_have_access(c, e))
 			rc = PUBSUB_BAD_ACCESS;
 		else if ((elem_child(e, "value", NULL) != NULL || f->kind == GROUPS || f->kind == TEXT)
 			&& !set_value(&new, f, lines(c, e)))
@@ -341,25 +340,12 @@ static const char *value_text(struct sterna_call *c, const struct pubsub_config 
 	return NULL;
 }
 
-/* What is of no use where there is no roster. */
-static bool is_hidden(const struct field *f, const char *choice, size_t len, const struct pubsub_limits *l)
-{
-	if (!l->no_roster)
-		return false;
-	if (choice == NULL)
-		return f->kind == GROUPS;
-	return f->offset == AT(access) && ((len == 8 && memcmp(choice, "presence", 8) == 0)
-		|| (len == 6 && memcmp(choice, "roster", 6) == 0));
-}
-
-static void add_options(struct sterna_call *c, struct sterna_elem *field, const struct field *f,
-	const struct pubsub_limits *l)
+static void add_options(struct sterna_call *c, struct sterna_elem *field, const struct field *f)
 {
 	for (const char *p = f->choices; *p != '\0';) {
 		const size_t n = strcspn(p, "|");
 
-		if (!is_hidden(f, p, n, l))
-			sterna_text(sterna_add(field, "option", NULL), "value", sterna_printf(c, "%.*s", (int)n, p));
+		sterna_text(sterna_add(field, "option", NULL), "value", sterna_printf(c, "%.*s", (int)n, p));
 		p += n + (p[n] == '|');
 	}
 }
@@ -374,8 +360,7 @@ static void add_groups(struct sterna_call *c, struct sterna_elem *field, const c
 	}
 }
 
-void pubsub_config_form(const struct pubsub_config *cfg, struct sterna_call *c, struct sterna_elem *form, bool brief,
-	const struct pubsub_limits *limits)
+void pubsub_config_form(const struct pubsub_config *cfg, struct sterna_call *c, struct sterna_elem *form, bool brief)
 {
 	static const char *const types[] = { [BOOLEAN] = "boolean", [CHOICE] = "list-single", [COUNT] = "text-single",
 		[TEXT] = "text-single", [GROUPS] = "text-multi", [FIXED] = "boolean" };
@@ -383,7 +368,7 @@ void pubsub_config_form(const struct pubsub_config *cfg, struct sterna_call *c, 
 	for (size_t i = 0; i < FIELDS; i++) {
 		const struct field *f = &fields[i];
 
-		if (f->kind == FIXED || (brief && !f->is_public) || is_hidden(f, NULL, 0, limits))
+		if (f->kind == FIXED || (brief && !f->is_public))
 			continue;
 		struct sterna_elem *e = sterna_form_field(form, sterna_printf(c, "pubsub#%s", f->var), types[f->kind],
 			f->kind == GROUPS ? NULL : value_text(c, cfg, f));
@@ -392,7 +377,7 @@ void pubsub_config_form(const struct pubsub_config *cfg, struct sterna_call *c, 
 		if (f->kind == GROUPS)
 			add_groups(c, e, cfg->groups);
 		if (f->kind == CHOICE && !brief)
-			add_options(c, e, f, limits);
+			add_options(c, e, f);
 	}
 }
 

@@ -191,7 +191,7 @@ enum sterna_verdict pubsub_disco_info(struct pubsub_request *r, const char *node
 	sterna_attr(sterna_add(query, "feature", NULL), "var", NS_PUBSUB);
 	sterna_attr(sterna_add(query, "feature", NULL), "var", NS_DISCO_INFO);
 	form = sterna_form(query, "result", NS_PUBSUB_METADATA);
-	pubsub_config_form(&n->cfg, r->c, form, true, r->limits);
+	pubsub_config_form(&n->cfg, r->c, form, true);
 	add_facts(r, n, form);
 	return sterna_reply(r->c, query);
 }

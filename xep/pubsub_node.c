@@ -208,31 +208,6 @@ bool pubsub_is_subscribed(const struct pubsub_node *n, const struct pubsub_who *
 
 /* --- who may --- */
 
-static bool has_line(const char *lines, const char *text)
-{
-	const size_t len = strlen(text);
-
-	while (lines != NULL && *lines != '\0') {
-		const size_t n = strcspn(lines, "\n");
-
-		if (n == len && memcmp(lines, text, n) == 0)
-			return true;
-		lines += n + (lines[n] == '\n');
-	}
-	return false;
-}
-
-/* §4.5 roster: the owner shows its presence to them, and has them in one of the groups. */
-static bool in_groups(const struct pubsub_node *n, const struct pubsub_who *who)
-{
-	if (!who->sees || who->roster_item == NULL)
-		return false;
-	elem_foreach(g, who->roster_item)
-		if (strcmp(g->name, "group") == 0 && has_line(n->cfg.groups, elem_text(g->arena, g)))
-			return true;
-	return false;
-}
-
 enum pubsub_refusal pubsub_may_read(const struct pubsub_node *n, const struct pubsub_who *who)
 {
 	switch (pubsub_affiliation(n, who)) {
@@ -251,9 +226,9 @@ enum pubsub_refusal pubsub_may_read(const struct pubsub_node *n, const struct pu
 	case PUBSUB_OPEN:
 		return PUBSUB_ALLOWED;
 	case PUBSUB_PRESENCE:
-		return who->sees ? PUBSUB_ALLOWED : PUBSUB_NEEDS_PRESENCE;
+		return pubsub_sees(n, who) ? PUBSUB_ALLOWED : PUBSUB_NEEDS_PRESENCE;
 	case PUBSUB_ROSTER:
-		return in_groups(n, who) ? PUBSUB_ALLOWED : PUBSUB_NEEDS_GROUP;
+		return pubsub_is_grouped(n, who) ? PUBSUB_ALLOWED : PUBSUB_NEEDS_GROUP;
 	case PUBSUB_AUTHORIZE:
 		return pubsub_is_subscribed(n, who) ? PUBSUB_ALLOWED : PUBSUB_NEEDS_SUBSCRIPTION;
 	default:

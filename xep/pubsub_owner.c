@@ -109,7 +109,7 @@ enum sterna_verdict pubsub_configure_get(struct pubsub_request *r, const struct 
 		*configure = sterna_add(answer, "configure", NULL);
 
 	sterna_attr(configure, "node", n->name);
-	pubsub_config_form(&n->cfg, r->c, sterna_form(configure, "form", NS_PUBSUB_CONFIG), false, r->limits);
+	pubsub_config_form(&n->cfg, r->c, sterna_form(configure, "form", NS_PUBSUB_CONFIG), false);
 	return sterna_reply(r->c, answer);
 }
 
@@ -122,8 +122,7 @@ enum sterna_verdict pubsub_default_get(struct pubsub_request *r, const struct st
 	if (!r->may_create)
 		return sterna_reject(r->c, STERNA_FORBIDDEN, NULL);
 	pubsub_config_default(&cfg, r->ps->on_service, NULL);
-	pubsub_config_form(&cfg, r->c, sterna_form(sterna_add(answer, "default", NULL), "form", NS_PUBSUB_CONFIG), false,
-		r->limits);
+	pubsub_config_form(&cfg, r->c, sterna_form(sterna_add(answer, "default", NULL), "form", NS_PUBSUB_CONFIG), false);
 	return sterna_reply(r->c, answer);
 }
 
@@ -134,9 +133,9 @@ static void notify_config(struct pubsub_request *r, struct pubsub_node *n)
 
 	sterna_attr(configuration, "node", n->name);
 	if (n->cfg.payloads)
-		pubsub_config_form(&n->cfg, r->c, sterna_form(configuration, "result", NS_PUBSUB_CONFIG), true, r->limits);
+		pubsub_config_form(&n->cfg, r->c, sterna_form(configuration, "result", NS_PUBSUB_CONFIG), true);
 	if (n->cfg.notify_config && n->cfg.notifications)
-		r->notify(r->c, n, event);
+		r->notify(r, n, event);
 }
 
 static const struct db_stmt trim = {

@@ -237,7 +237,7 @@ static void notify_items(struct publication *p, struct pubsub_node *n)
 			pubsub_note_last(n, xml, n->last_seq);
 	}
 	if (n->cfg.notifications)
-		p->r->notify(c, n, event);
+		p->r->notify(p->r, n, event);
 }
 
 /* One item over the newest, which is what most nodes of accounts see: there are not more of them than before. */
@@ -357,7 +357,7 @@ static void notify_retract(struct pubsub_request *r, struct pubsub_node *n, cons
 	sterna_attr(items, "node", n->name);
 	sterna_attr(sterna_add(items, "retract", NULL), "id", id);
 	if (n->cfg.notifications)
-		r->notify(r->c, n, event);
+		r->notify(r, n, event);
 }
 
 static bool is_true(const char *value)
@@ -418,7 +418,7 @@ static void notify_node(struct pubsub_request *r, struct pubsub_node *n, const c
 
 	sterna_attr(sterna_add(event, what, NULL), "node", n->name);
 	if (n->cfg.notifications)
-		r->notify(r->c, n, event);
+		r->notify(r, n, event);
 }
 
 enum sterna_verdict pubsub_purge(struct pubsub_request *r, const struct sterna_elem *action)
@@ -448,7 +448,7 @@ static void notify_delete(struct pubsub_request *r, struct pubsub_node *n, const
 		sterna_attr(sterna_add(e, "redirect", NULL), "uri", redirect);
 	if (!n->cfg.notify_delete || !n->cfg.notifications)
 		return;
-	r->notify(r->c, n, event);
+	r->notify(r, n, event);
 	for (size_t i = 0; i < n->member_count; i++)
 		if (n->members[i].kind == PUBSUB_KIND_SUBSCRIPTION && n->members[i].value == PUBSUB_PENDING)
 			r->tell(r->c, n, n->members[i].jid, event);

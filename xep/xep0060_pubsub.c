@@ -17,7 +17,7 @@ enum { MAX_SERVICES = 64 };
 struct service_config {
 	struct sterna_list domains, admins;
 	unsigned create;
-	unsigned max_nodes, max_nodes_per_user, max_items, max_members, page;
+	unsigned max_nodes, max_nodes_per_user, max_items, max_members, max_contacts, page;
 	struct sterna_size max_payload, max_reply;
 };
 
@@ -33,6 +33,8 @@ static const struct sterna_option options[] = {
 		"how many items a node may hold; what its owner calls max"),
 	STERNA_OPT(struct service_config, max_members, "10000", "1..100000",
 		"how many subscriptions and affiliations a node may have"),
+	STERNA_OPT(struct service_config, max_contacts, "10000", "100..1000000",
+		"how many contacts of a node's owners are looked at, for the access models presence and roster"),
 	STERNA_OPT(struct service_config, max_payload, "64KiB", "1KiB..4MiB", "the largest payload of an item"),
 	STERNA_OPT(struct service_config, page, "200", "10..10000", "how many items or nodes one answer holds at most"),
 	STERNA_OPT(struct service_config, max_reply, "1MiB", "64KiB..64MiB",
@@ -109,16 +111,18 @@ static void tell(struct sterna_call *c, struct pubsub_node *n, const char *to, c
 }
 
 /* A subscriber by its address, as pubsub_may_read() wants it. */
-static struct pubsub_who who_is(struct sterna_call *c, const char *jid)
+static struct pubsub_who who_is(struct pubsub_request *r, const char *jid)
 {
+	struct sterna_call *c = r->c;
 	const size_t bare = strcspn(jid, "/");
 
 	return (struct pubsub_who){ .bare = jid[bare] == '\0' ? jid : sterna_printf(c, "%.*s", (int)bare, jid),
-		.full = jid[bare] == '\0' ? NULL : jid };
+		.full = jid[bare] == '\0' ? NULL : jid, .circle = r->who.circle };
 }
 
-static void notify(struct sterna_call *c, struct pubsub_node *n, const struct sterna_elem *event)
+static void notify(struct pubsub_request *r, struct pubsub_node *n, const struct sterna_elem *event)
 {
+	struct sterna_call *c = r->c;
 	struct sterna_elem *m = pubsub_message(c, n, event);
 
 	for (size_t i = 0; i < n->member_count; i++) {
@@ -126,7 +130,7 @@ static void notify(struct sterna_call *c, struct pubsub_node *n, const struct st
 
 		if (sub->kind != PUBSUB_KIND_SUBSCRIPTION || sub->value != PUBSUB_SUBSCRIBED || sub->paused)
 			continue;
-		const struct pubsub_who who = who_is(c, sub->jid);
+		const struct pubsub_who who = who_is(r, sub->jid);
 
 		if (pubsub_may_read(n, &who) != PUBSUB_ALLOWED)
 			continue;
@@ -146,7 +150,7 @@ static struct pubsub_request *request(struct sterna_call *c, struct service *s)
 
 	*l = (struct pubsub_limits){ .nodes = cfg->max_nodes, .own_nodes = cfg->max_nodes_per_user, .items = cfg->max_items,
 		.members = cfg->max_members, .page = cfg->page, .payload = cfg->max_payload.bytes,
-		.reply = cfg->max_reply.bytes, .no_roster = true };
+		.reply = cfg->max_reply.bytes, .contacts = cfg->max_contacts };
 	*r = (struct pubsub_request){ .c = c, .ps = &s->ps, .limits = l, .notify = notify, .tell = tell,
 		.who = { .bare = jid_bare(from), .full = jid_resource(from) != NULL ? jid_full(from) : NULL, .is_owner = admin },
 		.may_create = may_create(c, cfg, admin) };
@@ -188,14 +192,58 @@ static enum sterna_verdict with_nodes(struct sterna_call *c, request_fn *fn)
 	return sterna_read(c, on_loaded, &pubsub_load, s->domain);
 }
 
+/* The node that a request names, with who would be told of what it does. */
+static const struct pubsub_node *named(struct pubsub_request *r, bool *tells)
+{
+	static const char *const own[] = { "subscribe", "unsubscribe", "options" };
+	const struct sterna_elem *action = sterna_child(sterna_payload(r->c));
+	const char *node = NULL;
+
+	*tells = strcmp(sterna_type(r->c), "set") == 0;
+	for (; action != NULL && node == NULL; action = elem_next(action)) {
+		node = elem_attr(action, "node");
+		for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+			if (strcmp(action->name, own[i]) == 0)
+				*tells = false;
+	}
+	return pubsub_find(r->ps, node);
+}
+
+static enum sterna_verdict request_nodes(struct pubsub_request *r)
+{
+	bool tells;
+	const struct pubsub_node *n = named(r, &tells);
+	/* A new configuration is told by the access model that it brings. */
+	const bool configures = tells && strcmp(sterna_payload(r->c)->ns, NS_PUBSUB_OWNER) == 0;
+
+	if (n == NULL || (!pubsub_needs_circle(n) && !configures))
+		return pubsub_answer(r);
+	return pubsub_with_circle(r, tells ? n : NULL, pubsub_answer);
+}
+
 static enum sterna_verdict on_pubsub(struct sterna_call *c)
 {
-	return with_nodes(c, pubsub_answer);
+	return with_nodes(c, request_nodes);
+}
+
+/* Of all nodes, or of one: with what their owners' rosters say of who asks. */
+static enum sterna_verdict as_contact(struct pubsub_request *r, const char *node, request_fn *fn)
+{
+	bool needs = false;
+
+	for (size_t i = 0; !needs && i < r->ps->count; i++)
+		needs = pubsub_needs_circle(r->ps->nodes[i]) && (node == NULL || strcmp(r->ps->nodes[i]->name, node) == 0);
+	return needs ? pubsub_with_circle(r, NULL, fn) : fn(r);
+}
+
+static const char *node_of(struct pubsub_request *r)
+{
+	return elem_attr(sterna_payload(r->c), "node");
 }
 
 static enum sterna_verdict items(struct pubsub_request *r)
 {
-	const char *node = elem_attr(sterna_payload(r->c), "node");
+	const char *node = node_of(r);
 
 	if (node != NULL && strcmp(node, NS_COMMANDS) == 0) { /* XEP-0050 §3.2 */
 		struct sterna_elem *query = sterna_elem(r->c, "query", NS_DISCO_ITEMS), *e = sterna_add(query, "item", NULL);
@@ -209,14 +257,24 @@ static enum sterna_verdict items(struct pubsub_request *r)
 	return pubsub_disco_items(r, node);
 }
 
+static enum sterna_verdict items_as_contact(struct pubsub_request *r)
+{
+	return as_contact(r, node_of(r), items);
+}
+
 static enum sterna_verdict on_items(struct sterna_call *c)
 {
-	return with_nodes(c, items);
+	return with_nodes(c, items_as_contact);
 }
 
 static enum sterna_verdict info(struct pubsub_request *r)
 {
-	return pubsub_disco_info(r, elem_attr(sterna_payload(r->c), "node"));
+	return pubsub_disco_info(r, node_of(r));
+}
+
+static enum sterna_verdict info_as_contact(struct pubsub_request *r)
+{
+	return as_contact(r, node_of(r), info);
 }
 
 static enum sterna_verdict on_info(struct sterna_call *c)
@@ -224,7 +282,7 @@ static enum sterna_verdict on_info(struct sterna_call *c)
 	struct sterna_elem *query, *e;
 
 	if (elem_attr(sterna_payload(c), "node") != NULL)
-		return with_nodes(c, info);
+		return with_nodes(c, info_as_contact);
 	if (jid_local(sterna_to(c)) != NULL)
 		return sterna_reject(c, STERNA_ITEM_NOT_FOUND, NULL);
 	query = sterna_elem(c, "query", NS_DISCO_INFO);
@@ -266,13 +324,18 @@ static enum sterna_verdict arrived(struct pubsub_request *r)
 	return STERNA_DONE;
 }
 
+static enum sterna_verdict arrived_as_contact(struct pubsub_request *r)
+{
+	return as_contact(r, NULL, arrived);
+}
+
 static enum sterna_verdict on_other(struct sterna_call *c)
 {
 	if (sterna_kind(c) == STERNA_MESSAGE && strcmp(sterna_type(c), "error") != 0
 		&& elem_child(sterna_stanza(c), "x", NS_DATA) != NULL)
 		return with_nodes(c, approval);
 	if (sterna_kind(c) == STERNA_PRESENCE && strcmp(sterna_type(c), "available") == 0)
-		return jid_local(sterna_to(c)) == NULL ? with_nodes(c, arrived) : STERNA_DONE;
+		return jid_local(sterna_to(c)) == NULL ? with_nodes(c, arrived_as_contact) : STERNA_DONE;
 	return STERNA_NEXT;
 }
 
@@ -284,7 +347,7 @@ static enum sterna_verdict left(struct pubsub_request *r)
 		struct pubsub_node *n = r->ps->nodes[i];
 
 		for (size_t k = n->member_count; k-- > 0;) {
-			const struct pubsub_who who = who_is(r->c, n->members[k].jid);
+			const struct pubsub_who who = who_is(r, n->members[k].jid);
 
 			if (strcmp(who.bare, r->who.bare) == 0)
 				pubsub_store_member(r, n, n->members[k].kind, sterna_printf(r->c, "%s", n->members[k].jid), 0);

@@ -113,8 +113,9 @@ static void to_all(struct sterna_call *c, const struct pubsub_node *n, struct st
 	sterna_shared_unref(&shared);
 }
 
-void pep_notify(struct sterna_call *c, struct pubsub_node *n, const struct sterna_elem *event)
+void pep_notify(struct pubsub_request *r, struct pubsub_node *n, const struct sterna_elem *event)
 {
+	struct sterna_call *c = r->c;
 	const struct pep_account *a = sterna_account_slot(c);
 	struct sterna_elem *m = pubsub_message(c, n, event);
 	struct memo memo = { .next = 0 };

@@ -148,8 +148,7 @@ STERNA_MODULE(pep, .spec = "XEP-0163 1.2.2", .summary = "Personal Eventing Proto
 	.options = options, .config_size = sizeof(struct pep_config), .account_size = sizeof(struct pep_account),
 	.session_size = sizeof(struct pep_session), .load = load,
 	.features = (const struct sterna_feature[]){
-		PUBSUB_FEATURES(ANYONE), { NS_PUBSUB "#access-presence", ACCOUNT },
-		{ NS_PUBSUB "#access-roster", ACCOUNT }, { NS_PUBSUB "#auto-subscribe", ACCOUNT },
+		PUBSUB_FEATURES(ANYONE), { NS_PUBSUB "#auto-subscribe", ACCOUNT },
 		{ NS_PUBSUB "#presence-subscribe", ACCOUNT }, { NS_PUBSUB "#pubsub-on-a-jid", ACCOUNT },
 		{ NS_PUBSUB "#filtered-notifications", ACCOUNT }, { 0 } },
 	.identities = (const struct sterna_identity[]){ { "pubsub", "pep", NULL, ACCOUNT }, { 0 } },

@@ -36,7 +36,7 @@ void pep_who(struct sterna_call *c, const struct jid *j, bool with_groups, struc
 struct pubsub_limits *pep_limits(struct sterna_call *c);   /**< lives with the call */
 
 /* xep0163_notify.c */
-void pep_notify(struct sterna_call *c, struct pubsub_node *n, const struct sterna_elem *event);
+void pep_notify(struct pubsub_request *r, struct pubsub_node *n, const struct sterna_elem *event);
 void pep_tell(struct sterna_call *c, struct pubsub_node *n, const char *to, const struct sterna_elem *event);
 /** The last items of all nodes that this client wants and may read: XEP-0163 §4.3.4. presence: says what it wants. */
 void pep_send_last(struct sterna_call *c, const char *full, const struct sterna_elem *presence);

@@ -92,6 +92,7 @@ FUZZ_SIM = \
 	xep/pubsub.h \
 	xep/pubsub_affiliate.c \
 	xep/pubsub_approve.c \
+	xep/pubsub_circle.c \
 	xep/pubsub_config.c \
 	xep/pubsub_disco.c \
 	xep/pubsub_items.c \

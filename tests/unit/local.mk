@@ -195,7 +195,7 @@ tests_unit_test_caps_LDADD = $(UNIT_LDADD)
 
 check_PROGRAMS += tests/unit/test_pubsub
 TESTS += tests/unit/test_pubsub
-tests_unit_test_pubsub_SOURCES = tests/unit/test_pubsub.c xep/pubsub_config.c xep/pubsub_node.c
+tests_unit_test_pubsub_SOURCES = tests/unit/test_pubsub.c xep/pubsub_circle.c xep/pubsub_config.c xep/pubsub_node.c
 tests_unit_test_pubsub_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_pubsub_LDADD = $(UNIT_LDADD)
 
