@@ -7,6 +7,7 @@ moduleinclude_HEADERS = \
 	server/buf.h \
 	server/db.h \
 	server/elem.h \
+	server/fold.h \
 	server/jid.h \
 	server/log.h \
 	server/loop.h \

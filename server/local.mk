@@ -59,6 +59,7 @@ server_libsterna_la_SOURCES = \
 	server/elem.c server/elem.h \
 	server/elem_write.c \
 	server/fast.c server/fast.h \
+	server/fold.c server/fold.h \
 	server/gate.c server/gate.h \
 	server/http.c server/http.h \
 	server/http_api.c \

@@ -17,6 +17,7 @@
 #include "server/base64.h"
 #include "server/db.h"
 #include "server/elem.h"
+#include "server/fold.h"
 #include "server/jid.h"
 #include "server/log.h"
 #include "server/map.h"

@@ -157,6 +157,12 @@ tests_unit_test_sasl2_SOURCES = tests/unit/test_sasl2.c
 tests_unit_test_sasl2_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_sasl2_LDADD = $(UNIT_LDADD)
 
+check_PROGRAMS += tests/unit/test_fold
+TESTS += tests/unit/test_fold
+tests_unit_test_fold_SOURCES = tests/unit/test_fold.c
+tests_unit_test_fold_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_fold_LDADD = $(UNIT_LDADD)
+
 check_PROGRAMS += tests/unit/test_fast
 TESTS += tests/unit/test_fast
 tests_unit_test_fast_SOURCES = tests/unit/test_fast.c
