@@ -35,6 +35,7 @@ xep_xep0045_muc_la_SOURCES = \
 	xep/muc_presence.c \
 	xep/muc_register.c \
 	xep/muc_room.c \
+	xep/muc_search.c \
 	xep/muc_store.c \
 	xep/muc_vcard.c \
 	xep/text.h

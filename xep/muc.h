@@ -34,6 +34,7 @@
 #define NS_PING "urn:xmpp:ping"
 #define NS_VCARD "vcard-temp"
 #define NS_HINTS "urn:xmpp:hints"
+#define NS_SEARCH "urn:xmpp:channel-search:0:search"
 
 enum muc_affiliation { MUC_OUTCAST, MUC_NONE, MUC_MEMBER, MUC_ADMIN, MUC_OWNER };
 enum muc_role { MUC_NO_ROLE, MUC_VISITOR, MUC_PARTICIPANT, MUC_MODERATOR };
@@ -41,6 +42,7 @@ extern const char *const muc_affiliations[], *const muc_roles[];  /* by value; t
 bool muc_value(const char *const *names, const char *name, unsigned *out);
 
 enum muc_create { MUC_CREATE_LOCAL, MUC_CREATE_ANYONE, MUC_CREATE_NOBODY };
+enum muc_search { MUC_SEARCH_ALL, MUC_SEARCH_WORDS, MUC_SEARCH_NOT };
 
 /** The module's options. */
 struct muc_options {
@@ -50,7 +52,7 @@ struct muc_options {
 	struct sterna_size subject_size, text_size, presence_size, history_size, avatar_size;
 	struct sterna_duration unload_after;
 	bool public, persistent, members_only, moderated, archive, nonanonymous;
-	unsigned page, max_page;
+	unsigned page, max_page, search, search_rooms;
 	struct sterna_size max_bytes;
 };
 
@@ -285,10 +287,10 @@ void muc_ask_who_is_there(struct sterna_call *c, struct muc_room *room);
 void muc_pending_clear(struct muc_room *room);
 void muc_pending_expire(struct muc_room *room, int64_t now_us);
 
-/* --- requests: muc_admin.c, muc_owner.c, muc_disco.c, muc_register.c, muc_archive.c … --- */
+/* --- requests: muc_admin.c, muc_owner.c, muc_disco.c, muc_register.c, muc_archive.c, muc_search.c … --- */
 
 sterna_fn muc_on_admin, muc_on_owner, muc_on_disco_info, muc_on_disco_items, muc_on_register, muc_on_archive,
-	muc_on_moderate, muc_on_vcard, muc_on_command;
+	muc_on_moderate, muc_on_vcard, muc_on_command, muc_on_search;
 /** The commands that the asker may run in this room (XEP-0317), as items. */
 void muc_add_commands(struct sterna_call *c, const struct muc_room *room, struct sterna_elem *query);
 /** An admin's answer to someone's wish to become a member (§9.9). */

@@ -42,6 +42,8 @@ static enum sterna_verdict service_info(struct sterna_call *c)
 		return sterna_reject(c, STERNA_ITEM_NOT_FOUND, NULL);
 	add_identity(query, "Rooms");
 	add_features(query, features);
+	if (muc_options(c)->search != MUC_SEARCH_NOT)
+		sterna_attr(sterna_add(query, "feature", NULL), "var", NS_SEARCH);
 	return sterna_reply(c, query);
 }
 

@@ -1,5 +1,5 @@
 /* XEP-0045 Multi-User Chat 1.35.5: the module's tables, and where each stanza to a service or room goes. The rest lies
- * in muc_*.c; muc.h has the way in. With it XEP-0313 (rooms), 0410, 0421, 0425, 0317, 0463, 0486, 0500, 0502. */
+ * in muc_*.c; muc.h has the way in. With it XEP-0313 (rooms), 0410, 0421, 0425, 0317, 0433, 0463, 0486, 0500, 0502. */
 #include <stdlib.h>
 #include <string.h>
 #include "xep/muc.h"
@@ -33,6 +33,9 @@ static const struct sterna_option options[] = {
 	STERNA_OPT(struct muc_options, max_page, "250", "1..1000", "most results of one query, of the archive or of rooms"),
 	STERNA_OPT(struct muc_options, max_bytes, "1MiB", "64KiB..64MiB",
 		"most bytes of stanzas in the answer to one archive query"),
+	STERNA_OPT(struct muc_options, search, "all", "all|words|off",
+		"what the search for public rooms gives (XEP-0433): also the whole list, only what has the words, nothing"),
+	STERNA_OPT(struct muc_options, search_rooms, "10000", "1..1000000", "how many rooms one search looks at"),
 	{ 0 }
 };
 
@@ -97,6 +100,7 @@ STERNA_MODULE(muc, .spec = "XEP-0045 1.35.5", .summary = "Multi-User Chat",
 		{ STERNA_GET, STERNA_SERVICE, NS_DISCO_INFO, "query", muc_on_disco_info },
 		{ STERNA_GET, STERNA_SERVICE, NS_DISCO_ITEMS, "query", muc_on_disco_items },
 		{ STERNA_GET, STERNA_SERVICE, NS_PING, "ping", on_ping },
+		{ STERNA_GET, STERNA_SERVICE, NS_SEARCH, "search", muc_on_search },
 		{ STERNA_GET | STERNA_SET, STERNA_SERVICE, NS_MUC_ADMIN, "query", muc_on_admin },
 		{ STERNA_GET | STERNA_SET, STERNA_SERVICE, NS_MUC_OWNER, "query", muc_on_owner },
 		{ STERNA_GET | STERNA_SET, STERNA_SERVICE, NS_REGISTER, "query", muc_on_register },

@@ -39,6 +39,7 @@ tests_sim_sim_SOURCES = \
 	xep/muc_presence.c \
 	xep/muc_register.c \
 	xep/muc_room.c \
+	xep/muc_search.c \
 	xep/muc_store.c \
 	xep/muc_vcard.c \
 	xep/xep0030_disco.c \
