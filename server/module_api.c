@@ -198,6 +198,8 @@ struct sterna_session *sterna_next_session(struct sterna_call *c, struct sterna_
 
 bool sterna_is_target(struct sterna_call *c, struct sterna_session *s)
 {
+	if (c->send_to != NULL) /* what goes to many has one of this account here */
+		return jid_resource(c->send_to) != NULL && strcmp(jid_resource(c->send_to), jid_resource(s->jid)) == 0;
 	for (size_t i = 0; i < c->target_count; i++)
 		if (c->targets[i] == s)
 			return true;
