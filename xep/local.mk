@@ -203,7 +203,8 @@ xep_xep0357_push_la_SOURCES = \
 	xep/xep0357_notify.c \
 	xep/xep0357_push.c \
 	xep/xep0357_push.h \
-	xep/xep0357_retry.c
+	xep/xep0357_retry.c \
+	xep/xep0357_settings.c
 xep_xep0357_push_la_CFLAGS = $(MODULE_CFLAGS)
 xep_xep0357_push_la_LDFLAGS = $(MODULE_LDFLAGS)
 

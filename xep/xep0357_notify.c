@@ -169,6 +169,8 @@ enum sterna_verdict push_on_message(struct sterna_call *c)
 		sterna_rest(c, STERNA_REST_ACCOUNT, true); /* until a device asks for it */
 	if (weight == WEIGHT_NONE || (weight != WEIGHT_CALL && is_passing(c, in_room)))
 		return STERNA_NEXT;
+	if (in_room && weight != WEIGHT_CALL && !push_is_wanted(c, is_encrypted(sterna_stanza(c))))
+		return STERNA_NEXT;
 	for (size_t i = 0; i < a->count; i++) {
 		struct push_service *p = &a->item[i];
 		struct sterna_session *s = push_session(c, p);

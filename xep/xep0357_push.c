@@ -31,9 +31,13 @@ static const struct sterna_metric metrics[] = {
 	{ 0 }
 };
 
+/* Settings of rooms (XEP-0492) stand among them, without a service. */
 static const struct db_stmt load_all = {
-	.name = "push_load", .params = "t", .columns = "tttt",
-	.sql = "SELECT service, node, resource, options FROM push_service WHERE owner = $1 ORDER BY created",
+	.name = "push_load", .params = "t", .columns = "tttti",
+	.sql = "SELECT service, node, resource, options, created FROM push_service WHERE owner = $1"
+		" UNION ALL SELECT '', id, '', payload, 0 FROM pubsub_item WHERE owner = $1 AND node = 'urn:xmpp:bookmarks:1'"
+		" AND payload LIKE '%urn:xmpp:notification-settings:%' AND EXISTS (SELECT 1 FROM push_service WHERE owner = $1)"
+		" ORDER BY 5",
 };
 static const struct db_stmt put = {
 	.name = "push_put", .params = "ttttti",
@@ -116,8 +120,13 @@ static void on_rows(struct sterna_call *c, const struct sterna_rows *rows)
 
 	for (size_t i = 0; i < rows->count; i++) {
 		const char *const *row = &rows->text[i * rows->columns];
-		struct push_service *p = add(c, a, row[0], row[1]);
+		struct push_service *p;
 
+		if (*row[0] == '\0') {
+			push_set_setting(c, row[1], row[3]);
+			continue;
+		}
+		p = add(c, a, row[0], row[1]);
 		set(&p->resource, row[2]);
 		set(&p->options, row[3]);
 	}
@@ -130,7 +139,8 @@ static void on_unloaded(struct sterna_call *c)
 	for (size_t i = 0; i < a->count; i++)
 		clear(&a->item[i]);
 	free(a->item);
-	*a = (struct push_account){ NULL, 0 };
+	push_forget_settings(a);
+	*a = (struct push_account){ .count = 0 };
 }
 
 static void on_deleted(struct sterna_call *c)
@@ -153,7 +163,7 @@ static const char *service_jid(struct sterna_call *c)
 	return normal;
 }
 
-static enum sterna_verdict on_enable(struct sterna_call *c)
+static enum sterna_verdict enable(struct sterna_call *c)
 {
 	const struct push_config *cfg = sterna_config(c);
 	struct push_account *a = sterna_account_slot(c);
@@ -183,6 +193,13 @@ static enum sterna_verdict on_enable(struct sterna_call *c)
 	p->waits = false;
 	sterna_write(c, &put, sterna_owner(c), jid, node, p->resource, p->options, sterna_now_us(c));
 	return sterna_reply(c, NULL);
+}
+
+static enum sterna_verdict on_enable(struct sterna_call *c)
+{
+	const struct push_account *a = sterna_account_slot(c);
+
+	return a->count == 0 ? push_read_settings(c, enable) : enable(c);
 }
 
 /* §6: one node, or without node all of that app server. */
@@ -215,6 +232,7 @@ STERNA_MODULE(push, .spec = "XEP-0357 0.4.1", .summary = "Push Notifications",
 		{ STERNA_SESSION_BOUND, push_on_here }, { STERNA_SESSION_RESUMED, push_on_here },
 		{ STERNA_SESSION_DETACHED, push_on_detached },
 		{ STERNA_WORKER_TICK, push_on_tick }, { STERNA_WORKER_ENDED, push_on_worker_ended }, { 0 } },
+	.stops = (const struct sterna_stop[]){ { PEP_CHANGED, push_on_changed }, { 0 } },
 	.iq = (const struct sterna_iq[]){
 		{ STERNA_SET, STERNA_OWN_ACCOUNT, NS_PUSH, "enable", on_enable },
 		{ STERNA_SET, STERNA_OWN_ACCOUNT, NS_PUSH, "disable", on_disable }, { 0 } });

@@ -3,6 +3,7 @@
 #define XEP0357_PUSH_H
 
 #include "server/module.h"
+#include "xep/pep.h"
 
 #define NS_PUSH "urn:xmpp:push:0"
 
@@ -26,9 +27,12 @@ struct push_service {
 	bool waits;                      /* sent holds; not known to be acknowledged yet */
 	bool retrying;                   /* perhaps there is something of it in the worker's slot */
 };
+struct push_setting;
 struct push_account {
 	struct push_service *item;
 	size_t count;
+	struct push_setting *settings;   /* of rooms that do not always wake; kept while there is a device */
+	size_t setting_count;
 };
 
 /** In the worker's slot: what is to be published once more (xep0357_retry.c). */
@@ -54,6 +58,15 @@ void push_on_here(struct sterna_call *c);    /**< the device has a connection ag
  *  Made through the call. */
 struct sterna_elem *push_notification(struct sterna_call *c, const struct push_service *p, const struct sterna_elem *about);
 const char *push_id(struct sterna_call *c, const struct push_service *p); /**< a new id for an IQ to that service */
+
+/* xep0357_settings.c: XEP-0492 */
+/** Reads the owner's settings, then goes on. @return STERNA_WAIT */
+enum sterna_verdict push_read_settings(struct sterna_call *c, sterna_fn *then);
+void push_set_setting(struct sterna_call *c, const char *room, const char *xml);  /**< xml: the room's bookmark */
+void push_forget_settings(struct push_account *a);
+void push_on_changed(struct sterna_call *c, void *arg);   /**< PEP_CHANGED */
+/** May what a room says wake the owner's devices? encrypted: what it says cannot be looked at. */
+bool push_is_wanted(struct sterna_call *c, bool encrypted);
 
 /* xep0357_retry.c */
 void push_retry_later(struct sterna_call *c, struct push_service *p);
