@@ -1,7 +1,7 @@
 # packages.sh - which Debian packages the build and the tests need, and how they are installed.
 # Sourced by ./start and ./check. shellcheck shell=bash
 
-build_packages="autoconf automake libtool pkg-config gcc libc6-dev make libevent-dev libexpat1-dev libssl-dev libpq-dev
+build_packages="autoconf automake libtool pkg-config gcc libc6-dev make libexpat1-dev libssl-dev libpq-dev
 	libsqlite3-dev libicu-dev libidn2-dev libyaml-dev libjansson-dev librdkafka-dev libmaxminddb-dev libqrencode-dev
 	libunbound-dev nettle-dev
 	libsystemd-dev libstrophe-dev openssl"    # nettle: libunbound.pc names it, Debian's package does not bring it

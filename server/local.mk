@@ -41,6 +41,7 @@ server_libsterna_la_SOURCES = \
 	server/conn_ops.c \
 	server/control.c server/control.h \
 	server/credential.c server/credential.h \
+	server/crew.c server/crew.h \
 	server/daemon.c server/daemon.h \
 	server/datetime.c server/datetime.h \
 	server/db.c server/db.h server/db_driver.h \
@@ -77,7 +78,7 @@ server_libsterna_la_SOURCES = \
 	server/listener.c server/listener.h \
 	server/log.c server/log.h \
 	server/loop.c server/loop.h server/loop_impl.h \
-	server/loop_event.c \
+	server/loop_epoll.c \
 	server/many.c \
 	server/map.c server/map.h \
 	server/mem.c server/mem.h \
@@ -162,7 +163,7 @@ server_libsterna_la_SOURCES = \
 	server/xml.c server/xml.h server/xml_impl.h \
 	server/xml_scan.c server/xml_scan.h \
 	server/xml_tree.c
-server_libsterna_la_LIBADD = $(EVENT_LIBS) $(EXPAT_LIBS) $(OPENSSL_LIBS) $(PQ_LIBS) $(SQLITE_LIBS) \
+server_libsterna_la_LIBADD = $(EXPAT_LIBS) $(OPENSSL_LIBS) $(PQ_LIBS) $(SQLITE_LIBS) \
 	$(ICU_LIBS) $(IDN2_LIBS) $(YAML_LIBS) $(JANSSON_LIBS) $(UNBOUND_LIBS) $(SYSTEMD_LIBS) -lpthread -ldl -lm
 
 sbin_PROGRAMS += server/sternad

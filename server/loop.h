@@ -1,9 +1,8 @@
 /* loop.h - the seam to time, randomness, timers, descriptors and other threads (rule 8).
  *
- * One loop per worker thread. loop.c holds what every loop has (timer heap, mailbox, deferred work);
- * loop_event.c drives it with libevent and is the only file that includes libevent for streams;
- * tests/sim/ drives it with a virtual clock. Threads: everything belongs to the loop's own thread,
- * except loop_post(). Times are in microseconds and end in _us. */
+ * One loop per worker. loop.c holds what every loop has (timer heap, mailbox, deferred work); loop_epoll.c drives it
+ * with epoll; tests/sim/ drives it with a virtual clock. Threads: everything belongs to the thread that runs the loop,
+ * one at any time (crew.h), except loop_post(). Times are in microseconds and end in _us. */
 #ifndef STERNA_LOOP_H
 #define STERNA_LOOP_H
 
@@ -82,8 +81,8 @@ struct io {
 	unsigned events;   /* what is watched now */
 	unsigned late;     /* patient: what has happened and was not told yet */
 	bool patient, begun, muted; /* begun: was told something before; muted: the system need not tell of late again */
+	bool added;             /* the system watches it */
 	struct io *prev, *next; /* patient: those whose turn has not come */
-	void *impl;
 };
 void io_init(struct io *io, struct loop *l, int fd, io_fn *fn, void *arg); /**< watches nothing yet */
 void io_watch(struct io *io, unsigned events);      /**< level-triggered; 0: nothing */
@@ -101,7 +100,7 @@ static inline bool io_is_late(const struct io *io)
 size_t loop_late(const struct loop *l);
 
 /* --- life --- */
-enum sterna_result loop_new(struct loop **out);     /**< a real loop (libevent, epoll) */
+enum sterna_result loop_new(struct loop **out);     /**< a real loop (epoll) */
 void loop_run(struct loop *l);                      /**< returns after loop_stop(); may be run again */
 void loop_stop(struct loop *l);                     /**< from its own thread; post a mail to get there */
 void loop_free(struct loop **l);                    /**< runs no more mails: they are dropped unrun */

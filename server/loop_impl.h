@@ -1,4 +1,4 @@
-/* loop_impl.h - what a driver of a loop (libevent, the simulation) sees. Not for anyone else. */
+/* loop_impl.h - what a driver of a loop (epoll, the simulation) sees. Not for anyone else. */
 #ifndef STERNA_LOOP_IMPL_H
 #define STERNA_LOOP_IMPL_H
 
@@ -37,5 +37,21 @@ bool loop_run_timers(struct loop *l);           /**< all that are due at now_us 
 bool loop_run_tasks(struct loop *l);            /**< until none is left */
 /** When the earliest timer is due, UINT64_MAX if none. */
 uint64_t loop_next_due_us(const struct loop *l);
+
+/* --- loop_epoll.c, for the threads that run such loops (crew.c) --- */
+enum { LOOP_TELLS_NOTHING = -2 };
+/** One turn; waits so long for something to happen (-1: for as long as it takes; 0: not), or does not ask the system
+ *  what has happened at all. The thread must have adopted the loop. */
+void loop_turn(struct loop *l, int wait_ms);
+/** How long the thread may sleep before the loop's next turn: 0 not at all, -1 until something happens. */
+int loop_wait_ms(const struct loop *l);
+int loop_fd(const struct loop *l);              /**< can be polled: readable when something has happened */
+void loop_begin(struct loop *l);                /**< adopts it, and runs what was posted before */
+bool loop_is_stopped(const struct loop *l);
+/** This thread runs the loop from now on: it need not be woken by its own mails, and has to look at loop_wait_ms()
+ *  before each sleep. The thread that ran it before has left it, with a lock between. */
+void loop_adopt(struct loop *l);
+void loop_leave(struct loop *l);
+void loop_wake(struct loop *l);                 /**< thread-safe: the thread that runs it has a turn */
 
 #endif

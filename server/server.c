@@ -8,6 +8,7 @@
 #include "server/dns.h"
 #include "server/bosh.h"
 #include "server/bytestream.h"
+#include "server/crew.h"
 #include "server/ids.h"
 #include "server/isolation.h"
 #include "server/memory.h"
@@ -470,6 +471,7 @@ void server_free(struct server **server)
 	if (s == NULL)
 		return;
 	close_to_visits(s);
+	crew_free(&s->crew);
 	drain(s);
 	for (unsigned i = 0; i < s->worker_count; i++)
 		worker_free(s->workers[i]);

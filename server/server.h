@@ -74,7 +74,8 @@ struct server {
 	atomic_ulong http_connections, bosh_sessions;
 	uint64_t memory_limit;                   /* of the control group; 0: none, or a simulation */
 	atomic_bool memory_short;                /* above 85 % of what the process may use */
-	bool running;                            /* the workers' threads run */
+	bool running;                            /* the workers run */
+	struct crew *crew;                       /* their threads; NULL in the simulation */
 	atomic_bool draining;                    /* no new connections, streams are being closed */
 	pthread_mutex_t visit_lock;              /* of the three below, and of changes of registry */
 	pthread_cond_t visits_over;
@@ -132,7 +133,7 @@ enum server_metric { METRIC_STANZAS_IN, METRIC_STANZAS_OUT, METRIC_STANZAS_REFUS
 	METRIC_LOGIN_FAILURES, METRIC_SESSIONS, METRIC_STREAMS, METRIC_ACCOUNTS, METRIC_MAILBOX_DEPTH,
 	METRIC_LONGEST_TURN, METRIC_DB_QUEUE_BYTES, METRIC_DB_UP, METRIC_OFFLINE_STORED, METRIC_SM_RESUMED,
 	METRIC_S2S_STANZAS, METRIC_S2S_BOUNCED, METRIC_S2S_FAILURES, METRIC_S2S_HELD, METRIC_S2S_ISOLATIONS, METRIC_S2S_RESUMED,
-	METRIC_S2S_LATENCY, METRIC_S2S_LINKS, METRIC_S2S_WAITING, METRIC_S2S_UNCONFIRMED, METRIC_S2S_OLDEST, METRIC_WORKERS,
+	METRIC_S2S_LATENCY, METRIC_S2S_LINKS, METRIC_S2S_WAITING, METRIC_S2S_UNCONFIRMED, METRIC_S2S_OLDEST, METRIC_WORKERS, METRIC_WORKER_THREADS,
 	METRIC_LOGINS_WAITING, METRIC_LATE, METRIC_CERTIFICATE_DAYS, METRIC_LOG_LINES, METRIC_LOG_DROPPED, METRIC_STARTED,
 	METRIC_HTTP_REQUESTS, METRIC_HTTP_CONNECTIONS, METRIC_HTTP_FULL,
 	METRIC_BOSH_SESSIONS, METRIC_BYTESTREAMS, METRIC_BYTESTREAM_BYTES };

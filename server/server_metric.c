@@ -1,6 +1,7 @@
 /* server_metric.c - the core's own metrics: their table, and those that are known elsewhere. */
 #include "server/server_metric.h"
 #include "server/bytestream.h"
+#include "server/crew.h"
 #include "server/net.h"
 
 /* In the order of enum log_level, from the first that is written. */
@@ -49,7 +50,9 @@ const struct sterna_metric server_metric_table[] = {
 	[METRIC_S2S_UNCONFIRMED] = { "sterna_s2s_unconfirmed", "Stanzas that other servers have not confirmed yet.", METRIC_GAUGE },
 	[METRIC_S2S_OLDEST] = { "sterna_s2s_longest_wait_seconds", "How long the first stanza of the slowest link has waited.",
 		METRIC_GAUGE_MAX, .scale = 1e-6 },
-	[METRIC_WORKERS] = { "sterna_workers", "Worker threads.", METRIC_GAUGE },
+	[METRIC_WORKERS] = { "sterna_workers", "Workers.", METRIC_GAUGE },
+	[METRIC_WORKER_THREADS] = { "sterna_worker_threads", "Threads that run the workers now: as many as the load needs.",
+		METRIC_GAUGE },
 	[METRIC_LOGINS_WAITING] = { "sterna_logins_waiting",
 		"Logins that wait for others to be served by the database.", METRIC_GAUGE },
 	[METRIC_LATE] = { "sterna_connections_late",
@@ -108,6 +111,7 @@ void server_on_metrics_read(void *arg)
 	metric_store(s->metric_set, 0, METRIC_BOSH_SESSIONS, 0, (int64_t)atomic_load(&s->bosh_sessions));
 	metric_store(s->metric_set, 0, METRIC_BYTESTREAMS, 0, (int64_t)bytestream_count((struct server *)arg));
 	metric_store(s->metric_set, 0, METRIC_WORKERS, 0, s->worker_count);
+	metric_store(s->metric_set, 0, METRIC_WORKER_THREADS, 0, crew_awake(s->crew));
 	metric_store(s->metric_set, 0, METRIC_STARTED, 0, s->started_us);
 	if (s->net != NULL)
 		metric_store(s->metric_set, 0, METRIC_CERTIFICATE_DAYS, 0, net_certificate_days(s->net));

@@ -5,7 +5,6 @@
 #include <getopt.h>
 #include <grp.h>
 #include <limits.h>
-#include <pthread.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
@@ -22,6 +21,7 @@
 #endif
 #include "server/config.h"
 #include "server/control.h"
+#include "server/crew.h"
 #include "server/daemon.h"
 #include "server/modules.h"
 #include "server/net.h"
@@ -68,10 +68,9 @@ static void notify(const char *state)
 #endif
 }
 
-/* --- workers' threads --- */
+/* --- workers and their threads --- */
 
-struct thread {
-	pthread_t id;
+struct member {
 	struct daemon *daemon;
 	struct worker *worker;
 	struct mail start;
@@ -79,14 +78,14 @@ struct thread {
 	atomic_bool ready;
 };
 
-static struct thread *thread_of(struct mail *m)
+static struct member *member_of(struct mail *m)
 {
-	return (struct thread *)((char *)m - offsetof(struct thread, start));
+	return (struct member *)((char *)m - offsetof(struct member, start));
 }
 
 static void on_start(struct mail *m, struct loop *l)
 {
-	struct thread *t = thread_of(m);
+	struct member *t = member_of(m);
 
 	(void)l;
 	worker_start(t->worker);
@@ -95,19 +94,11 @@ static void on_start(struct mail *m, struct loop *l)
 
 static void on_listen(struct mail *m, struct loop *l)
 {
-	struct thread *t = thread_of(m);
+	struct member *t = member_of(m);
 
 	(void)l;
 	t->started = net_start(t->daemon->net, t->worker);
 	atomic_store(&t->ready, true);
-}
-
-static void *run_thread(void *arg)
-{
-	struct thread *t = arg;
-
-	loop_run(t->worker->loop);
-	return NULL;
 }
 
 /* Streams say goodbye, then their bytes leave, then the loop ends. */
@@ -132,46 +123,59 @@ static void stop_worker(struct worker *w, void *arg)
 	timer_set(&e->timer, 300000);
 }
 
-/* Runs start on the worker's thread, and waits for it. */
-static bool on_thread(struct thread *t, mail_fn *start)
+static void post_start(struct member *t, mail_fn *start)
 {
 	atomic_store(&t->ready, false);
 	t->start.run = start;
 	loop_post(t->worker->loop, &t->start);
-	if (t->id == 0 && pthread_create(&t->id, NULL, run_thread, t) != 0)
-		abort(); /* without threads there is no server */
+}
+
+static bool wait_started(const struct member *t)
+{
 	while (!atomic_load(&t->ready))
 		usleep(1000);
 	return t->started == STERNA_OK;
 }
 
 /* All workers first, then all ports: whoever connects may belong to any worker. */
-static bool start_threads(struct daemon *d, struct thread *threads)
+static bool start_workers(struct daemon *d, struct member *members)
 {
+	struct loop *loops[CREW_MOST];
+	const unsigned count = d->server->worker_count;
 	bool ok = true;
 
 	d->server->running = true;
-	for (unsigned i = 0; i < d->server->worker_count; i++) {
-		threads[i].daemon = d;
-		threads[i].worker = d->server->workers[i];
-		on_thread(&threads[i], on_start);
+	for (unsigned i = 0; i < count; i++) {
+		members[i].daemon = d;
+		members[i].worker = d->server->workers[i];
+		loops[i] = members[i].worker->loop;
+		post_start(&members[i], on_start);
 	}
-	for (unsigned i = 0; ok && i < d->server->worker_count; i++)
-		ok = on_thread(&threads[i], on_listen);
+	if (crew_start(loops, count, &d->server->crew) != STERNA_OK) {
+		log_error("server", "the system gives no more threads, or no more descriptors");
+		for (unsigned i = 0; i < count; i++)
+			loop_unpost(loops[i], &members[i].start);
+		return false;
+	}
+	for (unsigned i = 0; i < count; i++)
+		wait_started(&members[i]);
+	for (unsigned i = 0; ok && i < count; i++) {
+		post_start(&members[i], on_listen);
+		ok = wait_started(&members[i]);
+	}
 	return ok;
 }
 
-static void stop_threads(struct daemon *d, struct thread *threads)
+static void stop_workers(struct daemon *d)
 {
 	struct ending *endings = xalloc(d->server->worker_count * sizeof *endings);
 
 	atomic_store(&d->server->draining, true);
-	for (unsigned i = 0; i < d->server->worker_count; i++) {
+	for (unsigned i = 0; d->server->crew != NULL && i < d->server->worker_count; i++) {
 		endings[i].net = d->net;
 		worker_post(d->server->workers[i], stop_worker, &endings[i]);
 	}
-	for (unsigned i = 0; i < d->server->worker_count; i++)
-		pthread_join(threads[i].id, NULL);
+	crew_join(d->server->crew);
 	d->server->running = false;
 	free(endings);
 }
@@ -295,7 +299,7 @@ static void write_pid(const char *path)
 
 static int serve(struct daemon *d)
 {
-	struct thread *threads = xalloc(d->server->worker_count * sizeof *threads);
+	struct member *members = xalloc(d->server->worker_count * sizeof *members);
 	struct control *control = NULL;
 	struct admin *admin = NULL;
 	struct io signals;
@@ -308,7 +312,7 @@ static int serve(struct daemon *d)
 	sigaddset(&set, SIGTERM);
 	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	io_init(&signals, d->loop, fd, on_signal, d);
-	if (start_threads(d, threads) && admin_start(d, &admin) == STERNA_OK && control_start(d, &control) == STERNA_OK
+	if (start_workers(d, members) && admin_start(d, &admin) == STERNA_OK && control_start(d, &control) == STERNA_OK
 		&& drop_privileges(d->config)) {
 		daemon_say_ready(d);
 		write_pid(d->config->server.pid_file);
@@ -318,11 +322,11 @@ static int serve(struct daemon *d)
 	timer_cancel(&d->end);
 	control_stop(&control);
 	admin_stop(admin);
-	stop_threads(d, threads);
+	stop_workers(d);
 	admin_free(&admin);
 	io_clear(&signals);
 	close(fd);
-	free(threads);
+	free(members);
 	return code;
 }
 

@@ -5,6 +5,11 @@ TESTS += tests/unit/test_loop
 tests_unit_test_loop_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_loop_LDADD = $(UNIT_LDADD)
 
+check_PROGRAMS += tests/unit/test_crew
+TESTS += tests/unit/test_crew
+tests_unit_test_crew_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_crew_LDADD = $(UNIT_LDADD)
+
 check_PROGRAMS += tests/unit/test_log
 TESTS += tests/unit/test_log
 tests_unit_test_log_SOURCES = tests/unit/test_log.c
