@@ -53,7 +53,7 @@ static const struct sterna_option storage_options[] = {
 
 #define V struct config_server
 static const struct sterna_option server_options[] = {
-	STERNA_OPT(V, workers, "0", "0..256", "threads that serve; 0: one for each processor"),
+	STERNA_OPT(V, workers, "0", "0..256", "owners of accounts, and the most threads that serve; 0: one for each processor"),
 	STERNA_OPT(V, user, NULL, NULL, "run as this user, once the ports are open"),
 	STERNA_OPT(V, group, NULL, NULL, "run as this group; default: the user's"),
 	STERNA_OPT(V, pid_file, NULL, NULL, "file for the process id"),

@@ -11,8 +11,9 @@
 #include "server/mem.h"
 
 /* A commit costs as much as several messages, and an fsync: the next one begins this long after the last one began,
- * but for so many batches that wait. What comes after a pause is never delayed. */
-enum { DB_PACE_US = 3000, DB_PACE_MOST = 64 };
+ * but for so many batches that wait. What comes after a pause is never delayed. SQLite has one writer for all workers,
+ * PostgreSQL one for each. */
+enum { DB_PACE_SQLITE_US = 3000, DB_PACE_PG_US = 6000, DB_PACE_MOST = 64 };
 
 /* --- results --- */
 struct db_cell {

@@ -337,7 +337,7 @@ static void on_pace(struct timer *t, void *arg)
 /* A little later more share the commit (db_driver.h); not when there are many already, or a read waits for them. */
 static bool is_too_soon(struct pg_client *p)
 {
-	const uint64_t due = p->sent_us + DB_PACE_US, now = db_clock_us();
+	const uint64_t due = p->sent_us + DB_PACE_PG_US, now = db_clock_us();
 
 	if (now >= due || p->queue.count >= DB_PACE_MOST || p->queue.count >= p->group_limit || p->held.first != NULL
 		|| p->draining)

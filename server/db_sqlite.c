@@ -343,7 +343,7 @@ static bool is_full(const struct lite *l)
 /* A little later more share the fsync (db_driver.h). Memory has none. */
 static void let_join(struct lite *l)
 {
-	const uint64_t due = l->began_us + DB_PACE_US;
+	const uint64_t due = l->began_us + DB_PACE_SQLITE_US;
 
 	l->pacing = true;
 	for (uint64_t now; !l->memory && !is_full(l) && (now = db_clock_us()) < due;)
