@@ -16,6 +16,7 @@ enum { PAGE = 1000, IDLE_MS = 100, RETRY_MS = 1000, FLUSH_MS = 3000, MARK_US = 1
 
 struct relay {
 	struct audit *a;
+	const struct audit_config *cfg;          /* held for one round of the thread */
 	struct sterna_storage *db;
 	bool known;                              /* the chain's end was read */
 	int64_t head, sealed, marked, count;     /* the newest number; that of the last seal; what is stored as sent */
@@ -192,7 +193,7 @@ static void write_own(struct relay *r, struct buf *out, const char *id, const ch
 	const char *host = sterna_mod_host(r->a->mod, 0);
 
 	audit_write_event(out, &(struct audit_stamp){ id, host != NULL ? host : "localhost", "audit", now_us() },
-		&(struct sterna_audit_event){ type, "audit", host, data }, sterna_mod_config(r->a->mod));
+		&(struct sterna_audit_event){ type, "audit", host, data }, r->cfg);
 }
 
 /* A time as all ids, with the highest lower bits: workers count up to there in no millisecond. */
@@ -208,7 +209,7 @@ static int64_t own_id(struct relay *r)
 
 static void seal(struct relay *r)
 {
-	const struct audit_config *cfg = sterna_mod_config(r->a->mod);
+	const struct audit_config *cfg = r->cfg;
 	unsigned char hash[AUDIT_HASH];
 	struct buf event = BUF_INIT;
 	char hex[AUDIT_HEX], id[40], *signature;
@@ -291,7 +292,7 @@ static void on_send(void *arg, const struct db_rows *rows)
 
 static void open_kafka(struct relay *r)
 {
-	const struct audit_config *cfg = sterna_mod_config(r->a->mod);
+	const struct audit_config *cfg = r->cfg;
 	char why[512] = "";
 
 	if (cfg->kafka.brokers.count == 0)
@@ -356,7 +357,7 @@ static void on_waiting(void *arg, const struct db_rows *rows)
 
 static void look(struct relay *r)
 {
-	const struct audit_config *cfg = sterna_mod_config(r->a->mod);
+	const struct audit_config *cfg = r->cfg;
 	int64_t pending, lag_s = 0;
 
 	if (now_us() - r->looked_us < LOOK_US)
@@ -399,7 +400,7 @@ static void on_old(void *arg, const struct db_rows *rows)
 /* First the mark, then the rows: a chain that begins later says what it follows. */
 static void prune(struct relay *r)
 {
-	const struct audit_config *cfg = sterna_mod_config(r->a->mod);
+	const struct audit_config *cfg = r->cfg;
 	const int64_t horizon = (now_us() - cfg->keep.us) / 1000 * 1048576; /* as an id */
 	struct old o = { 0, "" };
 
@@ -432,6 +433,7 @@ void *audit_relay_run(void *audit)
 	while (go) {
 		bool more = false;
 
+		r.cfg = sterna_mod_hold_config(r.a->mod);
 		if (know(&r)) {
 			report_dropped(&r);
 			more = chain(&r);
@@ -444,6 +446,7 @@ void *audit_relay_run(void *audit)
 				prune(&r);
 			}
 		}
+		sterna_mod_let_config(r.a->mod, r.cfg);
 		go = sleep_ms(&r, !r.known ? RETRY_MS : more ? 0 : IDLE_MS);
 	}
 	if (r.a->kafka != NULL)

@@ -81,7 +81,7 @@ static void on_count(void *arg, const struct db_rows *rows)
 static void run_keep(struct request *r, struct users *u)
 {
 	const struct keeping *k = r->data;
-	const struct config *config = r->daemon->config;
+	const struct config *config = users_config(u);
 	const int64_t expires = r->asked_us + config->approval.time.us;
 	struct db_batch *b = users_batch(u);
 	char stamp[STERNA_STAMP_LEN];

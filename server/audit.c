@@ -131,7 +131,7 @@ struct sterna_storage *sterna_storage_open(struct sterna_mod *m)
 {
 	struct users *u = NULL;
 
-	if (users_new(&(struct users_options){ .db = m->server->db, .config = m->server->config }, &u) != STERNA_OK)
+	if (users_new(&(struct users_options){ .db = m->server->db }, &u) != STERNA_OK)
 		return NULL;
 	return (struct sterna_storage *)u;
 }

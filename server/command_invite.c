@@ -14,15 +14,21 @@
 /* What a run on the helper thread keeps: free()d with the request. */
 struct making {
 	char token[INVITE_TOKEN_SIZE], hash[INVITE_HASH_SIZE];
-	struct invite_options o;
+	struct invite_options o;     /* its url is the text below, or NULL */
+	char url[];                  /* one piece with the rest, since the request frees it */
 };
 
 static struct making *making_of(struct request *r)
 {
-	struct making *m = xalloc(sizeof *m);
+	struct invite_options o;
+
+	invite_options(r->daemon->server, &o);
+	struct making *m = xalloc(sizeof *m + (o.url != NULL ? strlen(o.url) : 0) + 1);
 
 	invite_token(r->daemon->loop, m->token, m->hash);
-	invite_options(r->daemon->server, &m->o);
+	m->o = o;
+	if (o.url != NULL)
+		m->o.url = strcpy(m->url, o.url);
 	r->data = m;
 	return m;
 }
@@ -55,12 +61,12 @@ static enum sterna_result store(struct request *r, struct users *u, const struct
 
 /* The address as it is said and shown: XEP-0401 §3.1, §4.2. A landing page of somebody else gets all of it behind the '#',
  * which no browser sends anywhere; our own is told the token, to say what it is good for. */
-static json_t *result(const struct request *r, const struct making *m, const char *host, struct buf *address)
+static json_t *result(const struct request *r, struct users *u, const struct making *m, const char *host, struct buf *address)
 {
 	char stamp[STERNA_STAMP_LEN];
 	const char *uri = buf_str(address);
 	json_t *all = json_pack("{s:s}", "uri", uri);
-	char *base = m->o.url == NULL && m->o.served ? http_base_url(r->daemon->server->config, host) : NULL;
+	char *base = m->o.url == NULL && m->o.served ? http_base_url(users_config(u), host) : NULL;
 
 	if (m->o.url != NULL)
 		json_object_set_new(all, "landing-url", json_sprintf("%s#%s", m->o.url, uri + strlen("xmpp:")));
@@ -94,7 +100,7 @@ static void run_contact(struct request *r, struct users *u)
 	invite_address(&uri, jid_local(who), jid_domain(who));
 	buf_addf(&uri, "?roster;preauth=%s%s", m->token, m->o.accounts ? ";ibr=y" : "");
 	if (request_stored(r, store(r, u, m, r->host, r->who, "", true, m->o.accounts), NULL, r->who))
-		r->found = result(r, m, r->host, &uri);
+		r->found = result(r, u, m, r->host, &uri);
 	buf_release(&uri);
 	jid_unref(&who);
 }
@@ -168,7 +174,7 @@ static void run_create(struct request *r, struct users *u)
 	invite_address(&uri, name, host);
 	buf_addf(&uri, "?register;preauth=%s", m->token);
 	if (request_stored(r, store(r, u, m, host, r->is_local ? "" : r->who, name, contact, true), NULL, host))
-		r->found = result(r, m, host, &uri);
+		r->found = result(r, u, m, host, &uri);
 	buf_release(&uri);
 	jid_unref(&j);
 }

@@ -345,8 +345,8 @@ static enum sterna_result check_hosts(struct config *c, struct config_error *err
 		n = config_nth(map, i);
 		if ((hosts[i].certificate == NULL) != (hosts[i].key == NULL))
 			return config_fail(err, n, true, "hosts.%s needs both 'certificate' and 'key', or neither", hosts[i].domain);
-		hosts[i].certificate = config_file(c, hosts[i].certificate);
-		hosts[i].key = config_file(c, hosts[i].key);
+		hosts[i].certificate = config_file(c, c->arena, hosts[i].certificate);
+		hosts[i].key = config_file(c, c->arena, hosts[i].key);
 	}
 	return config_check_domains(map, err);
 }
@@ -438,8 +438,8 @@ static enum sterna_result check_storage(struct config *c, struct config_error *e
 	if (s->path == NULL)
 		return config_fail(err, config_blame(n, "path"), true, "storage needs 'path'");
 	if (strcmp(s->path, ":memory:") != 0)
-		s->path = config_file(c, s->path);
-	s->sql_dir = config_file(c, s->sql_dir);
+		s->path = config_file(c, c->arena, s->path);
+	s->sql_dir = config_file(c, c->arena, s->sql_dir);
 	return s->password_file != NULL ? read_password(c, config_blame(n, "password_file"), err) : STERNA_OK;
 }
 
@@ -502,16 +502,16 @@ static enum sterna_result check_rest(struct config *c, struct config_error *err)
 		if (components[i].secret == NULL || *components[i].secret == '\0')
 			return config_fail(err, config_nth(config_child(c->root, "components"), i), true,
 				"components.%s needs a secret that is not empty", components[i].domain);
-	c->tls.certificate = config_file(c, c->tls.certificate);
-	c->tls.key = config_file(c, c->tls.key);
-	c->tls.authorities = config_file(c, c->tls.authorities);
-	c->api.authorities = config_file(c, c->api.authorities);
-	c->console.folder = config_file(c, c->console.folder);
-	c->server.pid_file = config_file(c, c->server.pid_file);
-	c->server.control = config_file(c, c->server.control);
-	c->server.module_dir = config_file(c, c->server.module_dir);
+	c->tls.certificate = config_file(c, c->arena, c->tls.certificate);
+	c->tls.key = config_file(c, c->arena, c->tls.key);
+	c->tls.authorities = config_file(c, c->arena, c->tls.authorities);
+	c->api.authorities = config_file(c, c->arena, c->api.authorities);
+	c->console.folder = config_file(c, c->arena, c->console.folder);
+	c->server.pid_file = config_file(c, c->arena, c->server.pid_file);
+	c->server.control = config_file(c, c->arena, c->server.control);
+	c->server.module_dir = config_file(c, c->arena, c->server.module_dir);
 	if (log->file != NULL && strcmp(log->file, "stderr") != 0 && strcmp(log->file, "stdout") != 0)
-		log->file = config_file(c, log->file);
+		log->file = config_file(c, c->arena, log->file);
 	return config_check_domains(config_child(c->root, "components"), err);
 }
 
@@ -639,7 +639,7 @@ const struct config_host *config_host(const struct config *c, const char *domain
 	return NULL;
 }
 
-const char *config_file(const struct config *c, const char *path)
+const char *config_file(const struct config *c, struct arena *a, const char *path)
 {
 	size_t dir = strlen(c->dir), len;
 	char *full;
@@ -647,7 +647,7 @@ const char *config_file(const struct config *c, const char *path)
 	if (path == NULL || *path == '/')
 		return path;
 	len = strlen(path);
-	full = arena_alloc(c->arena, dir + 1 + len + 1);
+	full = arena_alloc(a, dir + 1 + len + 1);
 	memcpy(full, c->dir, dir);
 	full[dir] = '/';
 	memcpy(full + dir + 1, path, len + 1);

@@ -298,8 +298,8 @@ static inline const struct config_admin *config_admins(const struct config *c)
 }
 /** The host of that (prepared) domain, or NULL. */
 const struct config_host *config_host(const struct config *c, const char *domain);
-/** A path as the configuration means it, in the config's arena; NULL stays NULL. For module loading, on one thread. */
-const char *config_file(const struct config *c, const char *path);
+/** A path as the configuration means it, in that arena if it is not as it was given; NULL stays NULL. */
+const char *config_file(const struct config *c, struct arena *a, const char *path);
 
 /** What changed: fn gets "limits.depth", "listen[1].port", "modules.mam" (added or removed as a whole). */
 void config_diff(const struct config *before, const struct config *after, void (*fn)(void *arg, const char *path),

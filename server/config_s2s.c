@@ -41,7 +41,7 @@ static enum sterna_result check_route(struct config *c, struct config_route *r, 
 		if (!config_fingerprint(r->fingerprints.item[i], digest))
 			return config_fail(err, config_blame(n, "fingerprints"), false,
 				"'%.80s' is no SHA-256 fingerprint: 64 hexadecimal digits, colons allowed", r->fingerprints.item[i]);
-	r->authorities = config_file(c, r->authorities);
+	r->authorities = config_file(c, c->arena, r->authorities);
 	return STERNA_OK;
 }
 
@@ -73,7 +73,7 @@ enum sterna_result config_check_s2s(struct config *c, struct config_error *err)
 	struct config_route *routes = c->routes.item;
 	enum sterna_result rc = config_check_domains(map, err);
 
-	c->dns.trust_anchor = config_file(c, c->dns.trust_anchor);
+	c->dns.trust_anchor = config_file(c, c->arena, c->dns.trust_anchor);
 	for (size_t i = 0; rc == STERNA_OK && i < c->dns.servers.count; i++)
 		rc = check_resolver(c->dns.servers.item[i], config_blame(config_child(c->root, "dns"), "servers"), err);
 

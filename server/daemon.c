@@ -13,6 +13,7 @@
 #include "server/modules.h"
 #include "server/net.h"
 #include "server/registry.h"
+#include "server/retire.h"
 #include "server/work.h"
 
 enum { EXIT_CONFIG = 78, EXIT_UNAVAILABLE = 69, EXIT_TEMPORARY = 75, WORK_DEPTH = 1000 };
@@ -59,7 +60,11 @@ static enum sterna_result make_server(struct daemon *d)
 				loop_free(&loops[i]);
 			return STERNA_EIO;
 		}
-	return server_new(&parts, &d->server);
+	const enum sterna_result rc = server_new(&parts, &d->server);
+
+	if (rc == STERNA_OK)
+		d->server->home = d->loop;
+	return rc;
 }
 
 static int storage_code(enum sterna_result rc)
@@ -174,9 +179,6 @@ void daemon_close(struct daemon *d)
 	if (d->db != NULL)
 		db_close(&d->db);
 	loop_free(&d->loop);
-	for (size_t i = 0; i < d->old_count; i++)
-		config_unref(&d->old[i]);
-	free(d->old);
 	config_unref(&d->config);
 	config_unref(&d->first);
 	free(d->config_path);
@@ -291,6 +293,13 @@ static enum sterna_result refuse(struct buf *said, const char *why, const char *
 	return STERNA_EINVAL;
 }
 
+static void end_config(void *thing)
+{
+	struct config *c = thing;
+
+	config_unref(&c);
+}
+
 static enum sterna_result reload(struct daemon *d, struct buf *said)
 {
 	struct config *fresh = NULL;
@@ -324,10 +333,11 @@ static enum sterna_result reload(struct daemon *d, struct buf *said)
 		config_unref(&fresh);
 		return refuse(said, "a certificate cannot be used; the log says which", NULL);
 	}
-	d->old = xrealloc(d->old, (d->old_count + 1) * sizeof(struct config *));
-	d->old[d->old_count++] = d->config;
+	struct config *old = d->config;
+
 	d->config = fresh;
 	atomic_store(&d->server->config, fresh);
+	server_retire(d->server, end_config, old);
 	if (c.modules && modules_apply(d->server) != STERNA_OK)
 		log_error("reload", "not all modules could be changed");
 	approval_look(d->server, fresh);

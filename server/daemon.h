@@ -11,15 +11,13 @@ struct net;
 
 struct daemon {
 	char *config_path;
-	struct config *config;       /* in force; the workers' one is this or an older one kept alive */
-	struct config *first;        /* as of the start: hosts and limits point into it */
+	struct config *config;       /* in force */
+	struct config *first;        /* as of the start: hosts and listeners point into it */
 	struct loop *loop;           /* the main thread's */
 	struct db *db;
 	struct work_pool *pool;
 	struct server *server;
 	struct net *net;
-	struct config **old;         /* replaced by reloads: workers may still read them */
-	size_t old_count;
 	struct timer end;            /* daemon_end() */
 	bool restart;                /* once more, when everything has ended */
 };

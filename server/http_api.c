@@ -30,7 +30,7 @@ void sterna_sign(struct sterna_mod *m, const char *text, char mac[STERNA_MAC_LEN
 
 const char *sterna_mod_file(struct sterna_mod *m, const char *path)
 {
-	return config_file(m->server->config, path);
+	return config_file(m->server->config, m->slot->first->arena, path);
 }
 
 bool sterna_http_length(const struct sterna_http_request *r, uint64_t *out)

@@ -117,6 +117,7 @@ server_libsterna_la_SOURCES = \
 	server/rest_answer.c server/rest_answer.h \
 	server/result.c server/result.h \
 	server/role.c \
+	server/retire.c server/retire.h \
 	server/roster.c server/roster.h \
 	server/roster_iq.c server/roster_iq.h \
 	server/route.c server/route.h \

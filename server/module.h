@@ -266,7 +266,8 @@ struct sterna_module {
 
 /* --- the call --------------------------------------------------------------------------------------- */
 
-const void *sterna_config(struct sterna_call *c);            /**< this module's options, borrowed */
+/** This module's options; borrowed for this turn: a reload replaces them. What waits copies what it needs later, or asks again. */
+const void *sterna_config(struct sterna_call *c);
 struct sterna_mod *sterna_mod(struct sterna_call *c);        /**< this module: sterna_mod_data() */
 time_t sterna_now(struct sterna_call *c);                    /**< wall clock, seconds */
 int64_t sterna_now_us(struct sterna_call *c);                /**< wall clock, microseconds */
@@ -488,7 +489,11 @@ enum sterna_verdict sterna_command_run(struct sterna_call *c, const char *node, 
 
 /* --- loading ---------------------------------------------------------------------------------------- */
 
+/** In load(): the options as of now, which live as long as the module. On a worker or the main thread: as sterna_config(). */
 const void *sterna_mod_config(struct sterna_mod *m);
+/** The same for a thread that the module runs itself: good until it lets go. */
+const void *sterna_mod_hold_config(struct sterna_mod *m);
+void sterna_mod_let_config(struct sterna_mod *m, const void *config);
 void *sterna_mod_data(struct sterna_mod *m);
 void sterna_mod_set_data(struct sterna_mod *m, void *data);  /**< what load() made; unload() frees it */
 /** For a thread that the module runs itself (from load() to unload()): a client of the database whose calls block, up to
@@ -545,7 +550,7 @@ int64_t sterna_http_now(const struct sterna_http_request *r);                /**
 /** HMAC-SHA-256 in hexadecimal, by a key of this module that is the same on every node and after a restart. */
 #define STERNA_MAC_LEN 65
 void sterna_sign(struct sterna_mod *m, const char *text, char mac[STERNA_MAC_LEN]);
-/** In load(): a path as the configuration means it; borrowed, as long as the server. */
+/** In load(): a path as the configuration means it; borrowed, as long as the module. */
 const char *sterna_mod_file(struct sterna_mod *m, const char *path);
 /** Remove a file; done later, by a helper thread. One that is not there is no mistake. */
 void sterna_remove_file(struct sterna_mod *m, const char *path);
@@ -556,7 +561,7 @@ void sterna_purge_days(struct sterna_mod *m, const char *folder, int64_t before)
  *  ours, as http.url says or as the listeners have it. New (free() it), or NULL: not to be reached over TLS. */
 enum sterna_web { STERNA_WEB_PAGE, STERNA_WEB_SOCKET, STERNA_WEB_BOSH };
 char *sterna_web_url(struct sterna_mod *m, const char *host, enum sterna_web what);
-/** The path of it on every listener, as configured; "": not offered. */
+/** The path of it on every listener, as configured; "": not offered. Borrowed for this turn. */
 const char *sterna_web_path(struct sterna_mod *m, enum sterna_web what);
 /** How someone new gets an account on a domain of ours. */
 enum sterna_joining { STERNA_CLOSED, STERNA_BY_INVITATION, STERNA_OPEN };

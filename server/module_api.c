@@ -17,7 +17,7 @@
 
 const void *sterna_config(struct sterna_call *c)
 {
-	return c->module->config;
+	return atomic_load(&c->module->config);
 }
 
 time_t sterna_now(struct sterna_call *c)
@@ -331,7 +331,7 @@ enum sterna_verdict sterna_reject_elem(struct sterna_call *c, enum sterna_condit
 	const struct sterna_elem *app, const struct sterna_elem *payload)
 {
 	c->error.condition = condition;
-	c->error.text = text;
+	c->error.text = text != NULL ? arena_strndup(call_arena(c), text, strlen(text)) : NULL; /* options go with a reload */
 	c->error.app = app;
 	c->error.payload = payload;
 	c->error.where = NULL;
@@ -352,7 +352,7 @@ enum sterna_verdict sterna_reject(struct sterna_call *c, enum sterna_condition c
 enum sterna_verdict sterna_reject_to(struct sterna_call *c, enum sterna_condition condition, const char *where)
 {
 	sterna_reject_elem(c, condition, NULL, NULL, NULL);
-	c->error.where = where;
+	c->error.where = where != NULL ? arena_strndup(call_arena(c), where, strlen(where)) : NULL;
 	return STERNA_REJECT;
 }
 
@@ -636,7 +636,18 @@ void sterna_count(struct sterna_call *c, unsigned metric, uint64_t n)
 
 const void *sterna_mod_config(struct sterna_mod *m)
 {
-	return m->slot->config;
+	return atomic_load(&m->slot->config);
+}
+
+const void *sterna_mod_hold_config(struct sterna_mod *m)
+{
+	return module_options_hold(m->slot);
+}
+
+void sterna_mod_let_config(struct sterna_mod *m, const void *config)
+{
+	(void)m;
+	module_options_let(config);
 }
 
 void *sterna_mod_data(struct sterna_mod *m)

@@ -8,6 +8,7 @@
 #include "server/audit.h"
 #include "server/module_load.h"
 #include "server/registry.h"
+#include "server/retire.h"
 #include "server/session.h"
 
 struct module_slot *module_find(const struct server *s, const char *name)
@@ -32,6 +33,38 @@ static unsigned free_index(const struct server *s)
 	}
 }
 
+/* --- options --- */
+
+static void options_unref(struct module_options *o)
+{
+	if (o == NULL || atomic_fetch_sub(&o->refs, 1) > 1)
+		return;
+	struct arena *a = o->arena;
+
+	arena_free(&a);
+}
+
+static void end_options(void *thing)
+{
+	options_unref(thing);
+}
+
+const void *module_options_hold(struct module_slot *slot)
+{
+	pthread_mutex_lock(&slot->options_lock);
+	struct module_options *o = slot->options;
+
+	atomic_fetch_add(&o->refs, 1);
+	pthread_mutex_unlock(&slot->options_lock);
+	return o->value;
+}
+
+void module_options_let(const void *value)
+{
+	if (value != NULL)
+		options_unref((struct module_options *)(uintptr_t)((const char *)value - offsetof(struct module_options, value)));
+}
+
 static void slot_free(struct module_slot *slot, struct server *s)
 {
 	if (slot->mod != NULL && slot->loaded && slot->m->unload != NULL)
@@ -39,8 +72,9 @@ static void slot_free(struct module_slot *slot, struct server *s)
 	if (slot->metrics != NULL)
 		metrics_remove(s->metrics, &slot->metrics);
 	free(slot->mod);
-	arena_free(&slot->config_arena);
-	arena_free(&slot->old_config);
+	options_unref(slot->first);
+	options_unref(slot->options);
+	pthread_mutex_destroy(&slot->options_lock);
 	if (slot->handle != NULL)
 		dlclose(slot->handle);
 	free(slot);
@@ -63,22 +97,30 @@ static bool descriptor_ok(const struct server *s, const struct sterna_module *m)
 enum sterna_result module_reconfigure(struct server *s, struct module_slot *slot)
 {
 	struct config_error err = { 0 };
-	struct arena *a = arena_new(slot->m->config_size + 256);
-	void *fresh = arena_zalloc(a, slot->m->config_size > 0 ? slot->m->config_size : 8);
+	struct arena *a = arena_new(sizeof(struct module_options) + slot->m->config_size + 256);
+	struct module_options *fresh = arena_zalloc(a, sizeof *fresh + slot->m->config_size), *old;
 	char text[512];
 
 	if (slot->m->options != NULL && options_apply(slot->m->options,
-		config_section(s->config, "modules", slot->m->name), a, fresh, &err) != STERNA_OK) {
+		config_section(s->config, "modules", slot->m->name), a, fresh->value, &err) != STERNA_OK) {
 		log_error("module", "its options are wrong", "module", slot->m->name, "error",
 			config_error_text(&err, text, sizeof text));
 		arena_free(&a);
 		return STERNA_EINVAL;
 	}
-	/* Handlers that run now finish with the old ones, which are kept until the next change. */
-	arena_free(&slot->old_config);
-	slot->old_config = slot->config_arena;
-	slot->config_arena = a;
-	atomic_store(&slot->config, fresh);
+	fresh->arena = a;
+	atomic_init(&fresh->refs, 1);
+	if (slot->first == NULL) {
+		slot->first = fresh;
+		atomic_fetch_add(&fresh->refs, 1);
+	}
+	pthread_mutex_lock(&slot->options_lock);
+	old = slot->options;
+	slot->options = fresh;
+	pthread_mutex_unlock(&slot->options_lock);
+	atomic_store(&slot->config, fresh->value);
+	if (old != NULL)
+		server_retire(s, end_options, old);
 	return STERNA_OK;
 }
 
@@ -205,6 +247,7 @@ static enum sterna_result add(struct server *s, const struct sterna_module *m, v
 	slot->m = m;
 	slot->handle = handle;
 	slot->index = free_index(s);
+	pthread_mutex_init(&slot->options_lock, NULL);
 	slot->mod = xalloc(sizeof *slot->mod);
 	slot->mod->server = s;
 	slot->mod->slot = slot;

@@ -114,11 +114,19 @@ static void set_times(struct net *n, const struct config *c)
 	t->limits = conn_limits_default;
 	t->limits.handshake_us = (uint64_t)c->limits.tls_time.us;
 	t->limits.progress_us = (uint64_t)c->limits.write_time.us;
-	if (n->times != NULL && memcmp(&t->limits, &n->times->limits, sizeof t->limits) == 0) {
-		free(t);
-		return;
-	}
+	struct times **same = &n->times;
+
+	/* Connections point to those that they were made with; what comes again is the same object. */
+	while (*same != NULL && memcmp(&t->limits, &(*same)->limits, sizeof t->limits) != 0)
+		same = &(*same)->older;
 	pthread_mutex_lock(&n->lock);
+	if (*same != NULL) {
+		struct times *again = *same;
+
+		*same = again->older;
+		free(t);
+		t = again;
+	}
 	t->older = n->times;
 	n->times = t;
 	pthread_mutex_unlock(&n->lock);

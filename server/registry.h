@@ -8,13 +8,21 @@
 #include "server/module.h"
 #include "server/server.h"
 
+/** Options that were applied, in an arena of their own. A reload makes new ones. */
+struct module_options {
+	atomic_uint refs;
+	struct arena *arena;             /* this struct lies in it */
+	_Alignas(8) char value[];        /* the module's config_size */
+};
+
 /** A module in a server. Lives from load to unload. */
 struct module_slot {
 	const struct sterna_module *m;
 	struct sterna_mod *mod;
 	void *handle;                    /* dlopen's; NULL: linked in */
-	_Atomic(void *) config;          /* its options, applied; in config_arena */
-	struct arena *config_arena, *old_config; /* old: workers may still read it */
+	_Atomic(void *) config;          /* the value of 'options' */
+	struct module_options *first, *options; /* as of load(), which may keep pointers into them; and as of now */
+	pthread_mutex_t options_lock;    /* of 'options', for those who hold them */
 	unsigned index;                  /* in slots of workers, accounts, sessions */
 	struct metric_set *metrics;      /* NULL: has none */
 	bool loaded;                     /* load() has succeeded */
@@ -110,6 +118,9 @@ enum sterna_result module_load_static(struct server *s, const struct sterna_modu
 enum sterna_result module_unload(struct server *s, const char *name, unsigned deadline_ms) STERNA_CHECKED;
 /** Its options anew, from the server's configuration. */
 enum sterna_result module_reconfigure(struct server *s, struct module_slot *slot) STERNA_CHECKED;
+/** The options as of now, held: the value's address. Any thread. */
+const void *module_options_hold(struct module_slot *slot);
+void module_options_let(const void *value);
 /** A module's tables, without loading it into a server; dlclose(*handle) when done with them.
  *  @param[out] why what is wrong and what may have been meant, added to it unless the result is STERNA_OK
  *  @return STERNA_ENOTFOUND no such file; STERNA_EINVAL no module, or one of another ABI */

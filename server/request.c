@@ -270,6 +270,7 @@ json_t *request_joined(const struct request *r)
 struct storage_work {
 	struct work work;
 	struct request *request;
+	struct config *config;       /* held: a reload may come meanwhile */
 	void (*run)(struct request *r, struct users *u);
 	void (*then)(struct request *r);
 };
@@ -277,10 +278,9 @@ struct storage_work {
 static void storage_run(struct work *w)
 {
 	struct storage_work *s = (struct storage_work *)w;
-	struct daemon *d = s->request->daemon;
 	struct users *u = NULL;
 
-	if (users_new(&(struct users_options){ .db = d->db, .config = d->config, .wait_ms = STORAGE_WAIT_MS }, &u) != STERNA_OK)
+	if (users_new(&(struct users_options){ .db = s->request->daemon->db, .config = s->config, .wait_ms = STORAGE_WAIT_MS }, &u) != STERNA_OK)
 		request_note(s->request, "unavailable", NULL, "the system gives no event loop");
 	else
 		s->run(s->request, u);
@@ -297,6 +297,7 @@ static void storage_done(struct work *w)
 		s->then(s->request);
 	else
 		request_end(s->request);
+	config_unref(&s->config);
 	free(s);
 }
 
@@ -308,8 +309,10 @@ void request_on_storage(struct request *r, void (*run)(struct request *r, struct
 	s->request = r;
 	s->run = run;
 	s->then = then;
+	s->config = config_ref(r->daemon->config);
 	if (work_submit(r->admin->helper, &s->work) == STERNA_OK)
 		return;
+	config_unref(&s->config);
 	free(s);
 	request_refuse(r, "unavailable", NULL, "too many commands wait for the storage");
 }

@@ -14,6 +14,7 @@
 #include "server/memory.h"
 #include "server/net.h"
 #include "server/registry.h"
+#include "server/retire.h"
 #include "server/invite_iq.h"
 #include "server/register_iq.h"
 #include "server/roster_iq.h"
@@ -475,6 +476,7 @@ void server_free(struct server **server)
 	drain(s);
 	for (unsigned i = 0; i < s->worker_count; i++)
 		worker_free(s->workers[i]);
+	server_retire_all(s);
 	modules_free(s);
 	metrics_on_read(s->metrics, NULL, s);
 	if (s->metric_set != NULL)

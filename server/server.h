@@ -29,6 +29,7 @@ struct http_conn;
 struct isolation;
 struct net;
 struct registry;
+struct retired;
 struct s2s_loading;
 struct s2s_seen;
 struct s2s_ways;
@@ -50,7 +51,7 @@ struct host {
 };
 
 struct server {
-	_Atomic(const struct config *) config;   /* replaced by a reload; older ones stay alive */
+	_Atomic(const struct config *) config;   /* replaced by a reload; whoever reads it keeps no pointer over a turn (retire.h) */
 	struct map hosts;                        /* domain to struct host; fixed while workers run */
 	struct host **host_list;
 	size_t host_count;
@@ -66,6 +67,8 @@ struct server {
 	struct bytestreams *bytestreams;         /* connections that are relayed to each other (bytestream.h) */
 	struct isolation *isolation;             /* who is kept out (isolation.h) */
 	struct admin *admin;                     /* who runs commands; NULL: nobody */
+	struct loop *home;                       /* the main thread's; NULL: it has none */
+	struct retired *retired;                 /* what was replaced and may be read still (retire.h) */
 	unsigned char secret[32];                /* for SCRAM answers to unknown users; same over restarts */
 	int64_t started_us;
 	_Atomic(int64_t) clock_noted_ms;         /* the time that is stored (ids.h) … */

@@ -16,7 +16,7 @@ struct users;
 
 struct users_options {
 	struct db *db;               /* migrated; outlives the users */
-	const struct config *config; /* for hosts and auth.iterations; borrowed */
+	const struct config *config; /* for hosts and auth.iterations; borrowed. NULL: for rows alone */
 	unsigned wait_ms;            /* for the database, per call; 0: a minute */
 };
 enum sterna_result users_new(const struct users_options *o, struct users **out) STERNA_CHECKED;

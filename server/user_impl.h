@@ -18,6 +18,11 @@ struct users {
 typedef void users_rows_fn(void *arg, const struct db_rows *rows);
 enum sterna_result users_read(struct users *u, const struct db_stmt *s, const struct db_value *values,
 	users_rows_fn *fn, void *arg) STERNA_CHECKED;
+/** The configuration that these users were made with; borrowed. */
+static inline const struct config *users_config(const struct users *u)
+{
+	return u->config;
+}
 struct db_batch *users_batch(struct users *u);
 /** Takes the batch, waits until it is committed. */
 enum sterna_result users_commit(struct users *u, struct db_batch **b) STERNA_CHECKED;

@@ -403,3 +403,52 @@ def test_module_replaced_on_disk_by_a_broken_one(t):
             server.ctl('modules', 'load', 'time')
         juliet.send("<iq type='get' id='t1' to='localhost'><time xmlns='urn:xmpp:time'/></iq>")
         check(juliet.wait_for(lambda e: e.get('id') == 't1').get('type') == 'result', 'not back')
+
+
+def resident(server):
+    with open('/proc/%d/status' % server.process.pid) as status:
+        return int(re.search(r'VmRSS:\s+(\d+)', status.read()).group(1))
+
+
+def many_reloads(server, count, change):
+    with open(server.log_file) as log:
+        log.seek(0, 2)
+        for i in range(count):
+            change(i)
+            server.process.send_signal(signal.SIGHUP)
+            until, said = time.monotonic() + 30, ''
+            while 'reload: applied' not in said:
+                check(time.monotonic() < until, 'reload %d: %s' % (i, said[-2000:]))
+                said += log.read()
+                time.sleep(0.002)
+
+
+@accounts()
+def test_many_reloads_cost_no_memory(t):
+    """200 reloads under traffic: what they replace is freed, the core's configuration and the modules' options"""
+    trusted = {'d%d.example' % i: 'pkix' for i in range(800)}       # large, to be seen
+
+    def before(server):
+        env = server.environment()
+        env['ASAN_OPTIONS'] = env['ASAN_OPTIONS'] + ':quarantine_size_mb=8'
+        server.environment = lambda: env
+        server.configure(tls__authorities=str(server.crt))  # the system's are slow to read
+
+    with daemon(t, before=before, s2s__trust_of=trusted, limits__stanzas='100000/s', log__level='info') as server:
+        askers = [Asker(client(t, server, 'juliet').login(), "<time xmlns='urn:xmpp:time'/>", 'localhost'),
+                  Asker(client(t, server, 'romeo').login(), "<query xmlns='jabber:iq:version'/>", 'localhost')]
+
+        def change(i):
+            server.configure(limits__offline_messages=100 + i, modules__time={'utc_only': bool(i % 2)},
+                             modules__version={'name': 'Sterna %d' % i}, limits__tls_time='%ds' % (20 + i % 3))
+        for asker in askers:
+            asker.start()
+        try:
+            many_reloads(server, 40, change)
+            early = resident(server)
+            many_reloads(server, 160, change)
+            grown = resident(server) - early
+        finally:
+            kinds = [asker.done() for asker in askers]
+        check(kinds == [{'result'}, {'result'}], 'answers: %r' % kinds)
+        check(grown < 16 * 1024, '160 reloads cost %d KiB' % grown)
