@@ -92,10 +92,16 @@ bool pg_fence(PGconn *conn, unsigned process, bool beside, int before_pid)
 
 /* --- at the start --- */
 
-enum { ALONE_MS = 50, LEAVES_MS = 1500, RETURNS_MS = 8000 };
+enum { ALONE_MS = 50, LEAVES_MS = 1500, RETURNS_MS = 8000, YOUNG_S = 20 };
 
-#define OTHERS "FROM pg_locks AS l LEFT JOIN pg_stat_activity AS a ON a.pid = l.pid WHERE l.locktype = 'advisory' " \
-	"AND l.objsubid = 2 AND l.classid = 1398035022 AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+#define HERE "l.locktype = 'advisory' AND l.objsubid = 2 AND l.granted AND l.database = (SELECT oid FROM pg_database " \
+	"WHERE datname = current_database())"
+#define OTHERS "FROM pg_locks AS l LEFT JOIN pg_stat_activity AS a ON a.pid = l.pid WHERE l.classid = 1398035022 AND " HERE
+
+/* Two that start in the same moment see no connections for writes of each other: they have none yet. So who looks whether
+ * it is alone holds a lock, from before the look until its process ends; the object is 0. */
+#define STARTER "FROM pg_locks AS l LEFT JOIN pg_stat_activity AS a ON a.pid = l.pid WHERE l.classid = 1398035024 " \
+	"AND l.pid <> pg_backend_pid() AND " HERE
 
 struct others {
 	int64_t count, newest_us;            /* when the youngest of their connections was made */
@@ -128,33 +134,100 @@ static enum sterna_result look(struct db *db, struct others *o)
 	return db_exec_now(db, &get, NULL, on_others, o);
 }
 
-enum sterna_result db_is_alone(struct db *db, char *who, size_t size)
+static void on_flag(void *arg, enum sterna_result rc, const struct db_rows *rows)
 {
-	static const struct db_stmt end = {
+	*(bool *)arg = rc == STERNA_OK && db_rows_count(rows) > 0 && db_int(rows, 0, 0) != 0;
+}
+
+/* The lock of those that start, on the connection that stays open until the end. Waits for one that holds it and goes:
+ * killed a moment ago, or refused itself. */
+static enum sterna_result take_start(struct db *db, unsigned wait_ms, bool *held)
+{
+	static const struct db_stmt take = {
+		.name = "fence_start", .params = "", .columns = "i", .sql = "",
+		.pg = "SELECT pg_try_advisory_lock(1398035024, 0)", .sqlite = "SELECT 1",
+	};
+	const uint64_t until_us = db_clock_us() + wait_ms * UINT64_C(1000);
+	enum sterna_result rc = db_exec_now(db, &take, NULL, on_flag, held);
+
+	for (; rc == STERNA_OK && !*held && db_clock_us() < until_us; rc = db_exec_now(db, &take, NULL, on_flag, held))
+		pause_ms(ALONE_MS);
+	return rc;
+}
+
+/* Who holds it began lately: it has perhaps no connections for writes yet, that could come back. */
+static enum sterna_result look_at_starter(struct db *db, struct others *o)
+{
+	static const struct db_stmt get = {
+		.name = "fence_starter", .params = "i", .columns = "iti", .sql = "",
+		.pg = "SELECT count(*), coalesce(min(host(a.client_addr)), 'this machine'), 0::bigint " STARTER
+		      " AND extract(epoch FROM clock_timestamp() - a.backend_start) < $1",
+		.sqlite = "SELECT 0 * $1, '', 0",
+	};
+	const struct db_value young = DB_INT(YOUNG_S);
+
+	o->count = 0;
+	return db_exec_now(db, &get, &young, on_others, o);
+}
+
+/* Ends the connections of all others; whoever lives comes back. */
+static enum sterna_result end_others(struct db *db)
+{
+	static const struct db_stmt writers = {
 		.name = "fence_end", .params = "", .columns = "i", .sql = "",
 		.pg = "SELECT count(pg_terminate_backend(l.pid)) " OTHERS, .sqlite = "SELECT 0",
 	};
-	uint64_t until_us = db_clock_us() + LEAVES_MS * UINT64_C(1000);
-	struct others o = { .where = "" };
-	enum sterna_result rc = look(db, &o);
+	static const struct db_stmt starters = {
+		.name = "fence_end_start", .params = "", .columns = "i", .sql = "",
+		.pg = "SELECT count(pg_terminate_backend(l.pid)) " STARTER, .sqlite = "SELECT 0",
+	};
+	const enum sterna_result rc = db_exec_now(db, &writers, NULL, NULL, NULL);
 
+	return rc == STERNA_OK ? db_exec_now(db, &starters, NULL, NULL, NULL) : rc;
+}
+
+static enum sterna_result refuse(const struct others *o, char *who, size_t size)
+{
+	snprintf(who, size, "%s", o->where);
+	return STERNA_EEXISTS;
+}
+
+/* A server that lives comes back, perhaps before one has looked; what a dead one has left (a network that was cut) does
+ * not. */
+static enum sterna_result outlast(struct db *db, struct others *o, bool held, char *who, size_t size)
+{
+	const uint64_t until_us = db_clock_us() + RETURNS_MS * UINT64_C(1000);
+	const int64_t before_us = o->newest_us;
+	enum sterna_result rc = end_others(db);
+
+	for (; rc == STERNA_OK && db_clock_us() < until_us; pause_ms(ALONE_MS)) {
+		rc = look(db, o);
+		if (rc == STERNA_OK && o->count > 0 && o->newest_us > before_us)
+			return refuse(o, who, size);
+	}
+	if (rc == STERNA_OK && !held)
+		rc = take_start(db, 0, &held);
+	return rc == STERNA_OK && !held ? refuse(o, who, size) : rc;
+}
+
+enum sterna_result db_is_alone(struct db *db, char *who, size_t size)
+{
+	const uint64_t until_us = db_clock_us() + LEAVES_MS * UINT64_C(1000);
+	struct others o = { .where = "" };
+	bool held = false;
+	enum sterna_result rc = take_start(db, LEAVES_MS, &held);
+
+	if (rc == STERNA_OK && !held && (rc = look_at_starter(db, &o)) == STERNA_OK && o.count > 0) {
+		rc = take_start(db, RETURNS_MS, &held);
+		if (rc == STERNA_OK && !held)
+			return refuse(&o, who, size);
+	}
 	/* Connections of a process that was killed go by themselves, at once. */
+	if (rc == STERNA_OK)
+		rc = look(db, &o);
 	for (; rc == STERNA_OK && o.count > 0 && db_clock_us() < until_us; rc = look(db, &o))
 		pause_ms(ALONE_MS);
-	if (rc != STERNA_OK || o.count == 0)
+	if (rc != STERNA_OK || (held && o.count == 0))
 		return rc;
-	/* A server that lives comes back, perhaps before one has looked; what a dead one has left (a network that was cut) does
-	 * not. */
-	const int64_t before_us = o.newest_us;
-
-	rc = db_exec_now(db, &end, NULL, NULL, NULL);
-	until_us = db_clock_us() + RETURNS_MS * UINT64_C(1000);
-	for (; rc == STERNA_OK && db_clock_us() < until_us; pause_ms(ALONE_MS)) {
-		rc = look(db, &o);
-		if (rc == STERNA_OK && o.count > 0 && o.newest_us > before_us) {
-			snprintf(who, size, "%s", o.where);
-			return STERNA_EEXISTS;
-		}
-	}
-	return rc;
+	return outlast(db, &o, held, who, size);
 }

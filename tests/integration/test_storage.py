@@ -384,6 +384,40 @@ def test_a_second_server_is_refused(t):
 
 
 @accounts()
+def test_of_two_that_start_together_one_does(t):
+    """PostgreSQL: of two sternads that start in the same moment on one database one runs, the other is refused; also on a new one"""
+    if t.server.db != 'postgresql':
+        t.skip('a file has one server, by its control socket')
+
+    def start(server, outcome):
+        try:
+            server.start()
+            outcome[server] = 'runs'
+        except sterna.ServerError as e:
+            outcome[server] = str(e)
+    both = [sterna.Server('postgresql', name=t.name + str(i)) for i in range(2)]
+    try:
+        both[1].tree['storage'] = both[0].tree['storage']
+        both[1].configure()
+        for round in range(2):
+            outcome = {}
+            threads = [threading.Thread(target=start, args=(server, outcome)) for server in both]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            said = list(outcome.values())
+            check(said.count('runs') == 1, '%d: %r' % (round, said))
+            check(any('another sternad works on this database' in each for each in said), '%d: %r' % (round, said))
+            for server in both:
+                if outcome[server] == 'runs':
+                    server.stop()
+    finally:
+        for server in both:
+            server.close()
+
+
+@accounts()
 def test_killed_in_traffic(t):
     """R1 in small: five kills; what was acknowledged is archived on both sides and delivered or deliverable, once"""
     with daemon(t, users=('juliet', 'romeo', 'rosaline'), limits__stanzas='100000/s', limits__offline_messages=1000000,
