@@ -381,8 +381,10 @@ struct sterna_elem *sterna_error(struct sterna_call *c, enum sterna_condition co
 /** Sending. The stanza (from sterna_elem(c, "message", NS_CLIENT)) goes its own way, after this call's
  *  batch is committed if that has writes. 'from' must be the owner, one of its sessions, or the host. */
 void sterna_send(struct sterna_call *c, struct sterna_elem *stanza);
-/** From now on someone does not hear of the owner's presence, by broadcast or probe, whatever the roster says; or does
- *  again. A bare JID or a domain; forgotten with the account, so to be repeated when it is loaded. */
+/** From now on someone does not hear of the owner's presence, by broadcast or probe, whatever the roster says, and is not
+ *  asked for theirs; or does again. A bare JID or a domain; forgotten with the account, so to be repeated when it is
+ *  loaded. To whom sessions have sent their presence directly, they are unavailable now: there also a full JID, and
+ *  domain/resource. */
 void sterna_hide_presence(struct sterna_call *c, const char *from_whom, bool hide);
 /** Presence of the owner's available sessions to someone; as unavailable where show is false (XEP-0191 §3.3). */
 void sterna_show_presence(struct sterna_call *c, const struct jid *to, bool show);

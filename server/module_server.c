@@ -3,6 +3,7 @@
 #include "server/archive.h"
 #include "server/bytestream.h"
 #include "server/call.h"
+#include "server/presence.h"
 #include "server/registry.h"
 #include "server/session.h"
 
@@ -28,8 +29,11 @@ int64_t sterna_uptime(struct sterna_call *c)
 
 void sterna_hide_presence(struct sterna_call *c, const char *from_whom, bool hide)
 {
-	if (c->account != NULL)
-		account_hide(c->account, from_whom, hide);
+	if (c->account == NULL)
+		return;
+	account_hide(c->account, from_whom, hide);
+	if (hide)
+		presence_hide_directed(c->account, from_whom);
 }
 
 void sterna_deliver(struct sterna_call *c, struct sterna_session *s, struct sterna_elem *stanza)

@@ -155,7 +155,7 @@ static void each_contact(struct account *a, unsigned subscription, struct spread
 			continue;
 		if (jid_parse(i->jid, strlen(i->jid), &contact) != STERNA_OK)
 			continue;
-		if (subscription != SUB_FROM || !account_hides(a, contact))
+		if (!account_hides(a, contact))
 			spread_add(s, contact);
 		jid_unref(&contact);
 	}
@@ -418,6 +418,44 @@ void presence_hide(struct account *a, const struct jid *contact)
 	for (struct sterna_session *s = a->sessions; s != NULL; s = s->next)
 		if (s->available)
 			send_type(a->worker, s->jid, contact, "unavailable");
+}
+
+/* By XEP-0191 §5. */
+static bool is_within(const struct jid *j, const char *item)
+{
+	const size_t domain = strlen(jid_domain(j));
+
+	return strcmp(item, jid_full(j)) == 0 || strcmp(item, jid_bare(j)) == 0 || strcmp(item, jid_domain(j)) == 0
+		|| (jid_resource(j) != NULL && strncmp(item, jid_domain(j), domain) == 0 && item[domain] == '/'
+			&& strcmp(item + domain + 1, jid_resource(j)) == 0);
+}
+
+static void hide_directed(struct sterna_session *s, const char *item)
+{
+	struct jid **to = xalloc(s->directed->count * sizeof(struct jid *));
+	struct map_entry *e;
+	size_t count = 0;
+
+	for (size_t at = 0; (e = map_next(s->directed, &at)) != NULL;)
+		if (jid_parse(e->key, strlen(e->key), &to[count]) == STERNA_OK && is_within(to[count], item))
+			count++;
+		else
+			jid_unref(&to[count]);
+	for (size_t i = 0; i < count; i++) {
+		free(map_remove(s->directed, jid_full(to[i])));
+		send_type(s->account->worker, s->jid, to[i], "unavailable");
+		jid_unref(&to[i]);
+	}
+	free(to);
+	if (count > 0)
+		sm_save(s);
+}
+
+void presence_hide_directed(struct account *a, const char *item)
+{
+	for (struct sterna_session *s = a->sessions; s != NULL; s = s->next)
+		if (s->directed != NULL && s->directed->count > 0)
+			hide_directed(s, item);
 }
 
 /* --- presence has come for an account --- */

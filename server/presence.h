@@ -20,6 +20,9 @@ void presence_gone(struct sterna_session *s);
 /** To one contact: the presence of all available sessions (§3.1.6), or that they are unavailable. */
 void presence_show(struct account *a, const struct jid *contact);
 void presence_hide(struct account *a, const struct jid *contact);
+/** Those that this item stands for (a full or bare JID, a domain, domain/resource) and to whom sessions have sent their
+ *  presence directly hear that it ends (§4.6), and nothing later. */
+void presence_hide_directed(struct account *a, const char *item);
 /** A session is back after the process ended: others are told, it is told of others. */
 void presence_refresh(struct sterna_session *s);
 
