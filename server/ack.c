@@ -61,6 +61,11 @@ bool ack_is_of(const struct ack *a, const struct sterna_session *s)
 	return a->session == s;
 }
 
+bool ack_is_local(const struct ack *a)
+{
+	return a->fn == NULL;
+}
+
 bool ack_is_oldest(const struct ack *a)
 {
 	return a->older == NULL;

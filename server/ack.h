@@ -19,6 +19,8 @@ struct ack *ack_new(struct sterna_session *s, uint32_t h);
 struct ack *ack_new_for(struct worker *home, void (*fn)(void *arg, uint32_t h, bool ok), void *arg, uint32_t h);
 /** The stanza is one of this session's. */
 bool ack_is_of(const struct ack *a, const struct sterna_session *s);
+/** A session of ours has sent it, and not somebody elsewhere. */
+bool ack_is_local(const struct ack *a);
 /** No older one of its session is outstanding. */
 bool ack_is_oldest(const struct ack *a);
 void ack_hold(struct ack *a);                 /**< one more effect is under way; NULL does nothing */

@@ -189,7 +189,7 @@ void archive_received(struct sterna_call *c)
 		flags |= ARCHIVE_OFFLINE;
 	if (flags == 0 && (buf_len(&c->sm_tags) == 0 || (c->marks & STERNA_NO_STORE) != 0))
 		return;
-	if (to_self(c))
+	if (to_self(c) || c->stanza->owed)
 		sm_tag_in(c->ack, &c->sm_tags);
 	c->account->has_hidden |= (flags & ARCHIVE_SHOWN) == 0;
 	put(c, flags, c->stanza->from);

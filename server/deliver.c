@@ -29,6 +29,12 @@ static enum deliver_plan plan_no_match(struct sterna_call *c)
 		add_available(c);
 		return c->target_count > 0 ? PLAN_SESSIONS : PLAN_OFFLINE;
 	case MESSAGE_ERROR:
+		/* Others' are ignored. What we have refused ourselves waits like a message for a sender
+		 * who has left: it may be acknowledged (XEP-0160 §3 allows that). */
+		if (!c->stanza->owed)
+			return PLAN_IGNORE;
+		add_available(c);
+		return c->target_count > 0 ? PLAN_SESSIONS : PLAN_OFFLINE;
 	case MESSAGE_HEADLINE:
 		return PLAN_IGNORE;
 	default:
@@ -39,7 +45,7 @@ static enum deliver_plan plan_no_match(struct sterna_call *c)
 /* Can it wait for a later time at all? What cannot goes to who is there now, or nowhere. */
 static bool can_wait(const struct sterna_call *c)
 {
-	return (c->marks & STERNA_NO_STORE) == 0 && stanza_is_storable(c->stanza);
+	return (c->marks & STERNA_NO_STORE) == 0 && (stanza_is_storable(c->stanza) || c->stanza->owed);
 }
 
 bool deliver_plan_is_stale(const struct sterna_call *c)
@@ -102,7 +108,7 @@ static bool needs_row(const struct sterna_call *c)
 {
 	for (size_t i = 0; i < c->target_count; i++)
 		if (c->targets[i]->sm != NULL && !c->targets[i]->gone)
-			return (c->marks & STERNA_NO_STORE) == 0 && !c->account->anonymous && stanza_is_storable(c->stanza);
+			return !c->account->anonymous && can_wait(c);
 	return false;
 }
 

@@ -38,7 +38,18 @@ void route_error(struct worker *w, struct stanza *st, enum sterna_condition cond
 		route_hop(w, &e, NULL);
 }
 
-/* An error is not stored. So a row must not tell after a crash that the stanza was taken: it is asked for again. */
+/* The sender is told of it in time: an acknowledgement that covers a message says that it was taken, or that the error
+ * which says otherwise is as safe as the message would be. So it waits for the error's row (archive_received()). */
+static void send_error(struct sterna_call *c, struct stanza **e)
+{
+	struct ack *ack = (*e)->owed && c->ack != NULL && ack_is_local(c->ack) ? c->ack : NULL;
+
+	metric_add(c->worker->server->metric_set, c->worker->index, METRIC_STANZAS_REFUSED, 0, 1);
+	route_hop(c->worker, e, ack);
+}
+
+/* The stanza's own rows must not tell after a crash that it was taken: it is asked for again, but where its error has a
+ * row, which tells so itself. */
 static void not_taken(struct sterna_call *c)
 {
 	ack_unwritten(c->ack);
@@ -48,9 +59,12 @@ static void not_taken(struct sterna_call *c)
 
 void route_refuse(struct sterna_call *c, enum sterna_condition condition, const char *text)
 {
+	struct stanza *e = stanza_error(c->stanza, condition, text, NULL, NULL);
+
 	c->refused = condition;
 	not_taken(c);
-	route_error(c->worker, c->stanza, condition, text);
+	if (e != NULL)
+		send_error(c, &e);
 }
 
 static void reject(struct sterna_call *c)
@@ -65,9 +79,8 @@ static void reject(struct sterna_call *c)
 			strlen(c->error.where));
 	log_debug("route", "refused", "stanza_id", LOG_UINT(c->trace), "condition", condition_name(c->error.condition),
 		"module", c->module != NULL ? c->module->m->name : NULL);
-	metric_add(c->worker->server->metric_set, c->worker->index, METRIC_STANZAS_REFUSED, 0, 1);
 	if (e != NULL)
-		route_hop(c->worker, &e, NULL);
+		send_error(c, &e);
 }
 
 /* One id from here to the last hop: `stanza_id` in the log tells where a stanza went. Never its content. */
@@ -482,7 +495,7 @@ static void message_in(struct sterna_call *c, enum deliver_plan plan)
 		deliver_message(c);
 		break;
 	case PLAN_OFFLINE:
-		if (!stanza_is_storable(c->stanza))
+		if (!stanza_is_storable(c->stanza) && !c->stanza->owed)
 			break; /* chat states and their like are of no use later */
 		if (c->account->offline_count >= limits->offline_messages || (c->marks & STERNA_NO_STORE) != 0
 			|| c->account->anonymous) {

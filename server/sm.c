@@ -443,7 +443,9 @@ void sm_end(struct sterna_session *s)
 
 		if (e->archive_id != 0 && another_has(s, e))
 			continue;
-		if (e->archive_id != 0 && e->stanza->kind == STERNA_MESSAGE && stanza_is_storable(e->stanza)) {
+		/* of errors only those have a row that we owe their sender */
+		if (e->archive_id != 0 && e->stanza->kind == STERNA_MESSAGE
+			&& (stanza_is_storable(e->stanza) || e->stanza->type == MESSAGE_ERROR)) {
 			archive_mark_offline(b, jid_bare(s->jid), e->archive_id);
 			s->account->offline_count++;
 			s->account->offline_more = true; /* also for a read that is on its way */

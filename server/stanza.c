@@ -377,6 +377,7 @@ struct stanza *stanza_error(const struct stanza *s, enum sterna_condition condit
 	if (app != NULL)
 		elem_append(error, elem_copy(e->arena, app));
 	e->trace = s->trace;
+	e->owed = s->kind == STERNA_MESSAGE && stanza_is_storable(s);
 	return e;
 }
 

@@ -37,6 +37,7 @@ struct stanza {
 	size_t head_len;
 	struct archive_row *carried; /* the sender's row, to be committed with the recipient's; in the arena */
 	bool may_bounce;             /* an error may be sent to 'from' */
+	bool owed;                   /* our error for a message that is worth keeping: so is this */
 	bool noted;                  /* observers have seen it */
 	bool many;                   /* a message: more than one session of its recipient got it */
 };
