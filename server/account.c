@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "server/archive.h"
+#include "server/farewell.h"
 #include "server/module_load.h"
 #include "server/origin.h"
 #include "server/registry.h"
@@ -137,35 +138,14 @@ void account_unload(struct account *a)
 	free(a);
 }
 
-static void take_leave(struct account *a, const struct roster_item *i)
-{
-	const bool sees = (i->subscription & SUB_TO) != 0 || i->ask, seen = (i->subscription & SUB_FROM) != 0 || i->pending_in;
-	struct jid *contact = NULL;
-
-	if (i->removed || jid_parse(i->jid, strlen(i->jid), &contact) != STERNA_OK)
-		return;
-	for (int n = 0; n < 2; n++) {
-		if (!(n == 0 ? sees : seen))
-			continue;
-		struct stanza *st = stanza_make("presence", n == 0 ? "unsubscribe" : "unsubscribed", a->jid, contact, NULL);
-
-		st->may_bounce = false;
-		route_own(a->worker, &st, a, NULL);
-	}
-	jid_unref(&contact);
-}
-
 void account_deleted(struct account *a)
 {
-	struct map_entry *e;
-
 	account_hold(a);
 	while (a->sessions != NULL)
 		session_kick(a->sessions, "not-authorized", "the account was removed");
 	a->state = ACCOUNT_ABSENT;
 	a->deleted = true;
-	for (size_t at = 0; (e = map_next(&a->roster.items, &at)) != NULL;)
-		take_leave(a, e->value);
+	farewell_look(a->worker);
 	account_release(a);
 }
 

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "server/account.h"
+#include "server/farewell.h"
 #include "server/registry.h"
 #include "server/session.h"
 
@@ -150,6 +151,9 @@ static json_t *hear_part(struct worker *w, struct request_part *p)
 	const struct hearing *h = r->data;
 	const bool forget = strcmp(h->what, "deleted") == 0 || strcmp(h->what, "imported") == 0;
 	struct forgetting *f = xalloc(sizeof *f);
+
+	if (strcmp(h->what, "deleted") == 0)
+		farewell_look(w);
 
 	for (size_t i = 0; request_arg_at(r, h->field, i) != NULL; i++) {
 		struct jid *j = own_jid(r, w, h->field, i);

@@ -59,6 +59,7 @@ server_libsterna_la_SOURCES = \
 	server/dns_record.c \
 	server/elem.c server/elem.h \
 	server/elem_write.c \
+	server/farewell.c server/farewell.h \
 	server/fast.c server/fast.h \
 	server/fold.c server/fold.h \
 	server/gate.c server/gate.h \

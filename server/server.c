@@ -9,6 +9,7 @@
 #include "server/bosh.h"
 #include "server/bytestream.h"
 #include "server/crew.h"
+#include "server/farewell.h"
 #include "server/ids.h"
 #include "server/isolation.h"
 #include "server/memory.h"
@@ -229,6 +230,7 @@ void worker_start(struct worker *w)
 	timer_init(&w->sweep, w->loop, on_sweep, w);
 	timer_set(&w->sweep, SWEEP_US);
 	s2s_load(w);
+	farewell_look(w);
 	worker_measure(w);
 }
 
@@ -238,6 +240,7 @@ void worker_stop(struct worker *w)
 	struct map_entry *e;
 
 	w->stopping = true;
+	farewell_stop(w);
 	ids_stop(w);
 	timer_cancel(&w->sweep);
 	s2s_stop(w);
@@ -284,6 +287,7 @@ static void drain(struct server *s)
 		for (unsigned i = 0; i < s->worker_count; i++) {
 			struct worker *w = s->workers[i];
 
+			farewell_stop(w);
 			s2s_stop(w);
 			while (w->streams != NULL)
 				stream_free_now(w->streams);
@@ -311,6 +315,7 @@ static void worker_free(struct worker *w)
 		account_unload(a);
 	}
 	s2s_clear(w);
+	farewell_free(w);
 	dns_free(&w->dns);
 	map_clear(&w->accounts);
 	map_clear(&w->lanes);

@@ -25,6 +25,7 @@ struct admin;
 struct bytestream_conn;
 struct bytestreams;
 struct dns;
+struct farewell;
 struct http_conn;
 struct isolation;
 struct net;
@@ -101,6 +102,7 @@ struct worker {
 	struct map resumable;                    /* id to struct s2s_sm, of streams of other servers (s2s_resume.c) */
 	struct s2s_seen *seen;                   /* what those have sent of late; NULL: nothing yet */
 	struct s2s_loading *s2s_loading;         /* queues of an earlier process are being read */
+	struct farewell *farewell;               /* of deleted accounts (farewell.h); NULL: not begun */
 	struct dns *dns;                         /* made when first asked */
 	struct stream *streams;                  /* doubly linked, all of this worker */
 	struct stream *sweep_next;               /* where the next sweep goes on; NULL: at the first */

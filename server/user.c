@@ -64,6 +64,12 @@ static const struct db_stmt select_counts = {
 /* Everything that is stored of an account; the account itself last. */
 static const struct db_stmt everything[] = {
 	{ .name = "user_delete_credential", .params = "t", .sql = "DELETE FROM credential WHERE jid = $1" },
+	/* … and its contacts are told: farewell.h. */
+	{ .name = "user_farewell", .params = "t",
+		.sql = "INSERT INTO farewell (owner, contact, subscription) SELECT owner, contact, subscription "
+		       "| CASE WHEN ask <> 0 THEN 1 ELSE 0 END | CASE WHEN pending_in <> 0 THEN 2 ELSE 0 END FROM roster "
+		       "WHERE owner = $1 AND removed = 0 AND (subscription <> 0 OR ask <> 0 OR pending_in <> 0) "
+		       "ON CONFLICT (owner, contact) DO UPDATE SET subscription = farewell.subscription | excluded.subscription" },
 	{ .name = "user_delete_roster", .params = "t", .sql = "DELETE FROM roster WHERE owner = $1" },
 	{ .name = "user_delete_archive", .params = "t", .sql = "DELETE FROM archive WHERE owner = $1" },
 	{ .name = "user_delete_archive_prefs", .params = "t", .sql = "DELETE FROM archive_prefs WHERE owner = $1" },

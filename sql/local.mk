@@ -35,4 +35,6 @@ dist_sql_DATA = \
 	sql/0017_audit_index.pg.sql \
 	sql/0017_audit_index.sqlite.sql \
 	sql/0018_upload_quota.pg.sql \
-	sql/0018_upload_quota.sqlite.sql
+	sql/0018_upload_quota.sqlite.sql \
+	sql/0019_farewell.pg.sql \
+	sql/0019_farewell.sqlite.sql
