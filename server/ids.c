@@ -20,6 +20,12 @@ static const struct db_stmt clock_get = {
 	.sql = "SELECT value FROM kv WHERE ns = 'server' AND key = 'clock'",
 };
 
+/* What waits for other servers goes in the order of its ids, and is confirmed by them (s2s_store.c): none of ours may be
+ * below one of these, also where the clock was set back by less than SLACK_MS. */
+static const struct db_stmt queue_newest = {
+	.name = "s2s_queue_newest", .params = "", .columns = "i", .sql = "SELECT coalesce(max(id), 0) FROM s2s_queue",
+};
+
 static int64_t now_ms(const struct worker *w)
 {
 	return (int64_t)(loop_now_us(w->loop) / 1000);
@@ -130,13 +136,20 @@ static void on_clock(void *arg, enum sterna_result rc, const struct db_rows *row
 	*(int64_t *)arg = text != NULL ? strtoll(text, NULL, 10) : 0;
 }
 
+static void on_newest(void *arg, enum sterna_result rc, const struct db_rows *rows)
+{
+	*(int64_t *)arg = rc == STERNA_OK && db_rows_count(rows) > 0 ? db_int(rows, 0, 0) : 0;
+}
+
 enum sterna_result ids_load(struct server *s)
 {
 	const int64_t now = wall_ms(s->workers[0]);
-	int64_t noted_ms = 0, from_ms = now;
+	int64_t noted_ms = 0, from_ms = now, newest = 0;
 	enum sterna_result rc = db_exec_now(s->db, &clock_get, NULL, on_clock, &noted_ms);
 	char text[24];
 
+	if (rc == STERNA_OK)
+		rc = db_exec_now(s->db, &queue_newest, NULL, on_newest, &newest);
 	if (rc != STERNA_OK)
 		return rc;
 	if (noted_ms > now) {
@@ -144,6 +157,8 @@ enum sterna_result ids_load(struct server *s)
 			LOG_INT(noted_ms - now));
 		from_ms = noted_ms + SLACK_MS;
 	}
+	if (newest >> 20 >= from_ms)
+		from_ms = (newest >> 20) + 1;
 	for (unsigned i = 0; i < s->worker_count; i++)
 		s->workers[i]->last_id = (uint64_t)from_ms << 20;
 	told(s, from_ms, from_ms - now_ms(s->workers[0]));

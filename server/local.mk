@@ -125,6 +125,7 @@ server_libsterna_la_SOURCES = \
 	server/s2s.c server/s2s.h server/s2s_impl.h \
 	server/s2s_check.c \
 	server/s2s_in.c \
+	server/s2s_lookup.c \
 	server/s2s_out.c \
 	server/s2s_peer.c \
 	server/s2s_queue.c \

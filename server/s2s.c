@@ -102,6 +102,7 @@ static void link_free(struct s2s_link *l)
 	s2s_checks_fail(l, STERNA_REMOTE_SERVER_TIMEOUT); /* at the server's end some may wait yet */
 	s2s_resume_drop(l);
 	s2s_queue_clear(l);
+	s2s_lookup_end(l);
 	map_remove(&l->worker->links, l->key);
 	free(l->key);
 	jid_unref(&l->remote);
@@ -378,6 +379,8 @@ void s2s_stop(struct worker *w)
 	const struct map_entry *e;
 
 	s2s_load_cancel(w);
+	timer_cancel(&w->s2s_hurry);
+	s2s_lookup_clear(w);
 	for (size_t at = 0; (e = map_next(&w->links, &at)) != NULL;) {
 		struct s2s_link *l = e->value;
 

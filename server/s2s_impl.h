@@ -12,6 +12,8 @@
 #define NS_BIDI_FEATURE "urn:xmpp:features:bidi"
 #define NS_DIALBACK_FEATURE "urn:xmpp:features:dialback"
 
+struct ack;
+
 enum { S2S_LOCALS_MAX = 32 };        /* of our domains that one incoming stream may be authorised for */
 
 /** What waits for its server, or for its confirmation. */
@@ -55,6 +57,7 @@ struct s2s_peer {
 enum { S2S_RING = 4096 };            /* stanzas whose commits may come out of order */
 struct s2s_sm {
 	unsigned refs;
+	struct s2s_sm *next, **at;   /* of its worker */
 	struct worker *worker;
 	struct stream *stream;       /* NULL: gone */
 	uint32_t in, committed;      /* numbers, from 1 */
@@ -70,6 +73,8 @@ struct s2s_sm {
 	struct host *host;           /* … with which of ours */
 	uint32_t out_base;           /* the link's numbers, while that holds it */
 	struct stream *resuming;     /* waits until all is committed; NULL: none */
+	struct s2s_ping *pings;      /* are answered when all before them is committed */
+	size_t ping_count;
 	uint64_t *hashes;            /* of messages, until they are committed (s2s_seen.c); NULL: none yet */
 	bool done[S2S_RING];
 };
@@ -102,6 +107,8 @@ struct s2s_link {
 	struct timer ask;
 	uint64_t asked_us;           /* a ping is under way since then; 0: none */
 	uint32_t asked_n;            /* what it confirms */
+	unsigned asked_again;        /* so many had no answer */
+	bool answers;                /* pings, as far as we have seen */
 	char ping_id[33];
 	struct stream *stream;       /* carries the queue; NULL: none does */
 	struct s2s_sm *held;         /* of a stream that was cut: 'sent' waits for its resumption; NULL: none */
@@ -118,7 +125,8 @@ struct s2s_link {
 	uint64_t up_us;              /* since when stream is there */
 	int64_t last_up_wall_us;     /* when it was there last; 0: never */
 	bool was_up;                 /* since we started: then we try often */
-	bool met;                    /* this process has had a message that no earlier one had */
+	unsigned looked;             /* messages that came, of the first */
+	uint8_t *met;                /* of whose recipients: this process has had one that no earlier one had; NULL: none */
 	bool wanted;                 /* something of ours was to be sent, or is authenticated; not only keys to verify */
 	unsigned failures;           /* in a row */
 	unsigned short_lived;        /* streams in a row that were lost soon */
@@ -149,8 +157,8 @@ struct s2s {
 	struct s2s_sm *sm;           /* of what comes; NULL: nothing has */
 	struct s2s_sm *resuming;     /* of an older stream, that this one asks for; NULL: none */
 	uint32_t resume_h;           /* what the peer has of us then */
-	bool news;                   /* a message has come that did not come before */
-	struct s2s_lookup *lookup;   /* whether the last one did is not known yet (s2s_seen.c); NULL */
+	bool news;                   /* a message has come that did not come before, as far as can be told */
+	struct s2s_lookup *lookup;   /* whether the last one did is not known yet (s2s_lookup.c); NULL */
 	bool failed;                 /* why is in the trail */
 	char blame[64];              /* the peer's stream error, if it may be about what we sent; "": none */
 	unsigned checks;             /* keys of it that wait for a verdict */
@@ -217,8 +225,11 @@ void s2s_load_cancel(struct worker *w);
 
 /* --- s2s_sm.c --- */
 
-/** One more stanza has come: its acknowledgement. hash: to know it again by, once it is committed; 0: none */
-struct ack *s2s_sm_count_in(struct stream *s, uint64_t hash);
+/** Is it the peer's question whether all is there (XEP-0199), which has to wait for that? Then it is taken. It was counted
+ *  just now. */
+bool s2s_sm_parks(struct stream *s, struct stanza **st, struct ack **ack);
+/** One more stanza has come: its acknowledgement. */
+struct ack *s2s_sm_count_in(struct stream *s);
 void s2s_sm_unref(struct s2s_sm *m);
 /** The stream ends: the peer has confirmed more than it was sent (§5). */
 void s2s_sm_too_high(struct stream *s, uint32_t h, uint32_t sent);
@@ -271,12 +282,25 @@ void s2s_resume_clear(struct worker *w);
 
 /** To know a message again by; 0: it cannot be. */
 uint64_t s2s_seen_hash(struct worker *w, const struct stanza *st);
-/** Is it a repetition of what came before, or has that to be looked for? Then it is taken care of: st and ack may be taken.
- *  On a stream of another server's, before a message that is new has come on it. */
-bool s2s_seen_takes(struct stream *s, struct stanza **st, uint64_t hash, struct ack **ack);
-void s2s_seen_forget(struct s2s *x);        /**< the stream goes */
+bool s2s_seen_has(const struct worker *w, uint64_t hash);
 void s2s_seen_add(struct worker *w, uint64_t hash);
+/** m's n-th is being committed; what came of it. */
+void s2s_seen_note(struct s2s_sm *m, uint32_t n, uint64_t hash);
+void s2s_seen_outcome(struct s2s_sm *m, uint32_t n, bool committed);
+/** Is one like it being committed, of any stream? */
+bool s2s_seen_is_pending(const struct worker *w, uint64_t hash);
 void s2s_seen_free(struct worker *w);
+
+/* --- s2s_lookup.c --- */
+
+/** Is it a repetition of what came before, or has that to be found out? Then it is taken care of: st and ack may be taken.
+ *  It was counted just now. */
+bool s2s_lookup_takes(struct stream *s, struct stanza **st, uint64_t hash, struct ack **ack);
+void s2s_lookup_init(struct worker *w);     /**< the worker begins */
+void s2s_lookup_hurry(struct worker *w);    /**< something is known now that was not */
+void s2s_lookup_forget(struct s2s *x);      /**< the stream goes */
+void s2s_lookup_end(struct s2s_link *l);    /**< the link goes */
+void s2s_lookup_clear(struct worker *w);    /**< the worker ends */
 
 /* --- s2s_out.c --- */
 
@@ -325,5 +349,7 @@ uint64_t s2s_now(const struct stream *s);
 void s2s_audit(struct stream *s, struct host *h, const char *by, const char *why);
 /** The peer ends the stream with that error (RFC 6120 §4.9): noted if it may be about what we sent. @return its name */
 const char *s2s_blame(struct stream *s, const struct sterna_elem *error);
+/** That stream error says that the peer, or its host, goes, and not that something of ours is wrong. */
+bool s2s_is_innocent(const char *condition);
 
 #endif

@@ -96,7 +96,8 @@ static void features(struct stream *s)
 		elem_add(a, elem_add(a, f, "dialback", NS_DIALBACK_FEATURE), "errors", NS_DIALBACK_FEATURE);
 		elem_add(a, f, "bidi", NS_BIDI_FEATURE);
 	}
-	if (s->state == STREAM_AUTHED)
+	/* Also before the stream is authenticated: after dialback there are no features more. */
+	if (s->state != STREAM_OPEN)
 		elem_add(a, f, "sm", NS_SM);
 	if (s->state != STREAM_OPEN)
 		add_limits(s, a, f);

@@ -44,6 +44,13 @@ static void refuse(struct stream *s, const char *what, const char *text)
 	stream_close(s);
 }
 
+/* It will do some other time: what waits goes on waiting. */
+static void retreat(struct stream *s, const char *what, const char *text)
+{
+	note(s, what, false, "%s", text);
+	stream_close(s);
+}
+
 /* --- attempts --- */
 
 static void attempt_failed(struct s2s_attempt *a, enum sterna_condition condition)
@@ -182,7 +189,7 @@ static void on_tls_failure(struct stream *s, struct arena **a, struct sterna_ele
 {
 	(void)a;
 	(void)e;
-	refuse(s, "tls", "the peer cannot begin TLS now");
+	retreat(s, "tls", "the peer cannot begin TLS now");
 }
 
 /* --- header and features --- */
@@ -320,10 +327,10 @@ static void read_limits(struct stream *s, struct arena *a, const struct sterna_e
 static void on_features(struct stream *s, struct arena **a, struct sterna_elem *e)
 {
 	read_limits(s, *a, e);
+	s->s2s->offers_sm = elem_child(e, "sm", NS_SM) != NULL; /* before dialback, or after SASL */
 	if (s->state == STREAM_SECURE) {
 		choose(s, *a, e);
 	} else if (s->state == STREAM_AUTHED) {
-		s->s2s->offers_sm = elem_child(e, "sm", NS_SM) != NULL;
 		bound(s, "EXTERNAL");
 	} else if (elem_child(e, "starttls", NS_TLS) == NULL) {
 		refuse(s, "tls", "the peer does not offer TLS");
@@ -368,6 +375,18 @@ static const char *error_name(const struct sterna_elem *e)
 	return condition != NULL ? condition->name : "no reason given";
 }
 
+/* XEP-0220 §2.5: it could not reach us, or has too much to do; the next key may do. */
+static bool is_passing(const char *condition)
+{
+	static const char *const names[] = { "internal-server-error", "remote-connection-failed", "remote-server-timeout",
+		"resource-constraint" };
+
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+		if (strcmp(names[i], condition) == 0)
+			return true;
+	return false;
+}
+
 static bool is_our_pair(struct stream *s, const struct sterna_elem *e)
 {
 	struct jid *from = NULL, *to = NULL;
@@ -405,7 +424,10 @@ static void on_result(struct stream *s, struct arena **a, struct sterna_elem *e)
 		snprintf(text, sizeof text, "the peer could not verify our key: %s", error_name(e));
 	else
 		snprintf(text, sizeof text, "the peer says that our key is invalid");
-	refuse(s, "dialback", text);
+	if (strcmp(type, "error") == 0 && is_passing(error_name(e)))
+		retreat(s, "dialback", text);
+	else
+		refuse(s, "dialback", text);
 }
 
 static void on_verify(struct stream *s, struct arena **a, struct sterna_elem *e)
@@ -441,7 +463,8 @@ static void on_error(struct stream *s, struct arena **a, struct sterna_elem *e)
 		"text", text);
 	note(s, "stream", false, "the peer says %s%s%s", condition, *text != '\0' ? ": " : "", text);
 	if (s->s2s->attempt != NULL)
-		s->s2s->attempt->refused = true;
+		s->s2s->attempt->refused |= !s2s_is_innocent(condition) || strcmp(condition, "not-authorized") == 0
+			|| strcmp(condition, "host-gone") == 0;
 	stream_close(s);
 }
 

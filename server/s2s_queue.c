@@ -1,8 +1,8 @@
 /* s2s_queue.c - the queue of a link: what waits to be sent, and behind it what was sent and is not confirmed yet.
  *
  * A peer confirms by XEP-0198; one that does not know that is pinged (XEP-0199 §4.3), for it has taken what came before
- * the ping when it answers that; one that does not answer pings either is believed to have what its system has
- * confirmed for half a minute (TCP_USER_TIMEOUT would have ended the connection else). What is not confirmed when a
+ * the ping when it answers that; one that has never answered, four of them in a row, is believed to have what its system
+ * has confirmed for two minutes (TCP_USER_TIMEOUT would have ended the connection else). What is not confirmed when a
  * stream is lost is sent again on the next one; but an IQ, which might then be done twice, goes back.
  *
  * A stanza that makes the peer end the stream must not do so for ever: after a stream error of the peer's what was under
@@ -13,7 +13,7 @@
 #include "server/route.h"
 #include "server/subscription.h"
 
-enum { WINDOW = 2000, ASK_AFTER_US = 100000, ASK_COUNT = 200, BELIEVE_US = 30000000, SILENT_US = 60000000 };
+enum { WINDOW = 2000, ASK_AFTER_US = 100000, ASK_COUNT = 200, BELIEVE_US = 30000000, BELIEVE_PINGS = 4, SILENT_US = 60000000 };
 
 static uint64_t now_us(const struct s2s_link *l)
 {
@@ -122,7 +122,6 @@ static void send_ping(struct s2s_link *l)
 	stream_send(l->stream, st, NULL);
 	stanza_unref(&st);
 	l->asked_us = now_us(l);
-	l->asked_n = l->out;
 }
 
 void s2s_queue_ask(struct s2s_link *l)
@@ -137,6 +136,8 @@ void s2s_queue_ask(struct s2s_link *l)
 		if (l->asked_us == 0)
 			l->asked_us = now_us(l);
 	} else if (l->asked_us == 0) {
+		l->asked_n = l->out;
+		l->asked_again = 0;
 		send_ping(l);
 		l->unasked = 0;
 	}
@@ -202,6 +203,7 @@ bool s2s_queue_answer(struct worker *w, const struct stanza *st)
 	l = h != NULL ? s2s_link_find(w, h, jid_domain(st->from)) : NULL;
 	if (l == NULL || l->asked_us == 0 || strcmp(id, l->ping_id) != 0)
 		return false;
+	l->answers = true;
 	s2s_queue_confirmed(l, l->asked_n);
 	return true;
 }
@@ -214,6 +216,13 @@ static bool has_room(const struct s2s_link *l)
 		&& buf_len(&l->stream->transport->out) <= l->worker->server->config->limits.output_high.bytes;
 }
 
+/* Where pings confirm, the answer to one is not to be confirmed by another: the two servers would never be done. */
+static bool needs_no_answer(const struct s2s_link *l, const struct s2s_item *i)
+{
+	return (i->stanza->type == IQ_RESULT || i->stanza->type == IQ_ERROR) && !has_sm(l) && !l->stream->s2s->sm_pending
+		&& i->id == 0 && jid_local(i->stanza->from) == NULL && jid_local(i->stanza->to) == NULL;
+}
+
 void s2s_link_flush(struct s2s_link *l)
 {
 	while (l->waiting.first != NULL && has_room(l)) {
@@ -224,12 +233,16 @@ void s2s_link_flush(struct s2s_link *l)
 			continue;
 		}
 		stream_send(l->stream, i->stanza, NULL);
-		i->n = ++l->out;
-		push(&l->sent, i);
 		l->sent_count++;
-		l->unasked++;
 		l->used_us = now_us(l);
 		metric_add(l->worker->server->metric_set, l->worker->index, METRIC_S2S_STANZAS, S2S_OUT, 1);
+		if (needs_no_answer(l, i)) {
+			drop(l, i);
+			continue;
+		}
+		i->n = ++l->out;
+		push(&l->sent, i);
+		l->unasked++;
 	}
 	if (l->unasked >= ASK_COUNT || (l->suspects > 0 && l->unasked > 0))
 		s2s_queue_ask(l);
@@ -380,6 +393,29 @@ static void sweep_paused(struct s2s_link *l)
 		}
 }
 
+/* The peer's system has had time enough to say that it is not there, or ours to notice. */
+static uint64_t before_belief(const struct s2s_link *l)
+{
+	const uint64_t stall = (uint64_t)config_of(l)->stall_time.us * 2;
+
+	return stall > BELIEVE_US ? stall : BELIEVE_US;
+}
+
+/* Once more: time may have passed for us alone (the machine was asleep), and the end of the connection be about to be
+ * read. One that answers as a rule has a reason not to, as a database that is away: it is asked on another stream. */
+static void not_answered(struct s2s_link *l)
+{
+	if (++l->asked_again < BELIEVE_PINGS) {
+		send_ping(l);
+		return;
+	}
+	l->asked_us = 0; /* nothing was measured */
+	if (l->answers)
+		stream_error(l->stream, "connection-timeout", "no answer to a ping for too long");
+	else
+		s2s_queue_confirmed(l, l->asked_n);
+}
+
 void s2s_queue_sweep(struct s2s_link *l)
 {
 	if (l->held != NULL)
@@ -390,9 +426,6 @@ void s2s_queue_sweep(struct s2s_link *l)
 		stream_error(l->stream, "connection-timeout", "no acknowledgement for too long");
 		return;
 	}
-	/* No answer to our ping, and the connection lives: it has arrived. */
-	if (l->stream != NULL && !has_sm(l) && l->asked_us != 0 && now_us(l) > l->asked_us + BELIEVE_US) {
-		l->asked_us = 0; /* nothing was measured */
-		s2s_queue_confirmed(l, l->asked_n);
-	}
+	if (l->stream != NULL && !has_sm(l) && l->asked_us != 0 && now_us(l) > l->asked_us + before_belief(l))
+		not_answered(l);
 }

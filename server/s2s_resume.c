@@ -140,11 +140,13 @@ static void ask(struct stream *s, const struct s2s_sm *m)
 	buf_release(&out);
 }
 
-/* The stream is the old one's heir. Takes x->resuming's reference. */
+/* The stream is the old one's heir. Takes x->resuming's reference. What has come on it before does not count: it was no
+ * part of what is resumed, and the peer asks for it by pings. */
 static void inherit(struct stream *s)
 {
 	struct s2s *x = s->s2s;
 
+	s2s_sm_forget(x);
 	x->sm = x->resuming;
 	x->resuming = NULL;
 	x->sm->resuming = NULL;

@@ -1,16 +1,20 @@
 /* s2s_sm.c - XEP-0198 between servers: what came is acknowledged when it is committed, what was sent is kept until the
- * peer acknowledges it. */
+ * peer acknowledges it. A server that does not know XEP-0198 may ask by a ping (s2s_queue.c): its answer means the same. */
 #include "server/s2s_impl.h"
 #include <stdlib.h>
 #include <string.h>
 #include "server/ack.h"
 #include "server/c2s.h"
+#include "server/route.h"
 #include "server/sm.h"
 
 void s2s_sm_unref(struct s2s_sm *m)
 {
 	if (--m->refs > 0)
 		return;
+	*m->at = m->next;
+	if (m->next != NULL)
+		m->next->at = m->at;
 	jid_unref(&m->remote);
 	free(m->hashes);
 	free(m->id);
@@ -35,27 +39,81 @@ static void answer(struct s2s_sm *m)
 	stream_write(m->stream, text, strlen(text));
 }
 
+/* --- pings --- */
+
+enum { PINGS_MAX = 8 };
+
+struct s2s_ping {
+	struct s2s_ping *next;
+	struct stanza *stanza;
+	struct ack *ack;
+	uint32_t n;
+};
+
+static bool is_ping(const struct stanza *st)
+{
+	return st->type == IQ_GET && jid_local(st->from) == NULL && jid_local(st->to) == NULL
+		&& elem_child(st->elem, "ping", "urn:xmpp:ping") != NULL;
+}
+
+bool s2s_sm_parks(struct stream *s, struct stanza **st, struct ack **ack)
+{
+	struct s2s_sm *m = s->s2s->sm;
+	struct s2s_ping *p, **at = &m->pings;
+
+	if (!is_ping(*st) || m->committed + 1 == m->in)
+		return false;
+	p = xalloc(sizeof *p);
+	p->stanza = *st;
+	p->ack = *ack;
+	p->n = m->in;
+	*st = NULL;
+	*ack = NULL;
+	while (*at != NULL)
+		at = &(*at)->next;
+	*at = p;
+	if (++m->ping_count >= PINGS_MAX)
+		stream_hold(s, HOLD_COMMIT);
+	return true;
+}
+
+/* Those whose turn it is. An outcome that is not known is no answer. */
+static void answer_pings(struct s2s_sm *m)
+{
+	while (m->pings != NULL && (m->broken || m->committed + 1 == m->pings->n)) {
+		struct s2s_ping *p = m->pings;
+		const bool ok = !m->broken;
+
+		m->pings = p->next;
+		m->ping_count--;
+		if (ok)
+			route_hop(m->worker, &p->stanza, p->ack);
+		ack_done(&p->ack, ok);
+		stanza_unref(&p->stanza);
+		free(p);
+	}
+}
+
+/* --- what came --- */
+
 /* All up to where there is no gap. */
 static void advance(struct s2s_sm *m)
 {
-	while (m->committed != m->in && m->done[(m->committed + 1) % S2S_RING]) {
-		const uint32_t at = ++m->committed % S2S_RING;
-
-		m->done[at] = false;
-		if (m->hashes != NULL && m->hashes[at] != 0)
-			s2s_seen_add(m->worker, m->hashes[at]);
-	}
+	while (m->committed != m->in && m->done[(m->committed + 1) % S2S_RING])
+		m->done[++m->committed % S2S_RING] = false;
 }
 
 static void on_committed(void *arg, uint32_t h, bool ok)
 {
 	struct s2s_sm *m = arg;
 
+	s2s_seen_outcome(m, h, ok);
 	if (ok) {
 		m->done[h % S2S_RING] = true;
 		advance(m);
 	}
 	m->broken |= !ok;
+	answer_pings(m);
 	if (m->resuming != NULL && (m->broken || m->committed == m->in))
 		s2s_resume_settled(m);
 	if (m->stream == NULL || m->stream->state == STREAM_CLOSED) {
@@ -66,7 +124,7 @@ static void on_committed(void *arg, uint32_t h, bool ok)
 		stream_error(m->stream, "internal-server-error", "what was sent could not be stored");
 	else if (m->wanted != 0 && (int32_t)(m->committed - m->wanted) >= 0)
 		answer(m);
-	if (m->in - m->committed < S2S_RING / 4)
+	if (m->in - m->committed < S2S_RING / 4 && m->ping_count < PINGS_MAX)
 		stream_release(m->stream, HOLD_COMMIT);
 	s2s_sm_unref(m);
 }
@@ -80,21 +138,24 @@ static struct s2s_sm *sm_of(struct stream *s)
 		x->sm->refs = 1;
 		x->sm->worker = s->worker;
 		x->sm->stream = s;
+		x->sm->next = s->worker->s2s_sms;
+		x->sm->at = &s->worker->s2s_sms;
+		if (x->sm->next != NULL)
+			x->sm->next->at = &x->sm->next;
+		s->worker->s2s_sms = x->sm;
 	}
 	return x->sm;
 }
 
-struct ack *s2s_sm_count_in(struct stream *s, uint64_t hash)
+struct ack *s2s_sm_count_in(struct stream *s)
 {
 	struct s2s_sm *m = sm_of(s);
 
 	m->refs++;
 	if (++m->in - m->committed >= S2S_RING / 2)
 		stream_hold(s, HOLD_COMMIT);
-	if (hash != 0 && m->hashes == NULL)
-		m->hashes = xalloc(S2S_RING * sizeof *m->hashes);
 	if (m->hashes != NULL)
-		m->hashes[m->in % S2S_RING] = hash;
+		m->hashes[m->in % S2S_RING] = 0;
 	return ack_new_for(s->worker, on_committed, m, m->in);
 }
 
@@ -122,12 +183,14 @@ void s2s_sm_on_enable(struct stream *s, struct arena **a, struct sterna_elem *e)
 	buf_lit(&out, "/>");
 	stream_write(s, buf_data(&out), buf_len(&out));
 	buf_release(&out);
-	/* It does not go on with an older one: the queue that waited for that may go. */
-	if (x->bidi && x->link != NULL && x->link->stream == NULL && !s2s_resume_wants(x->link))
-		s2s_link_up(x->link, s);
 	if (x->link != NULL && x->link->stream == s) {
 		x->sm_out = true;
 		x->sm_base = x->link->out;
+	} else if (x->bidi && x->link != NULL && x->link->stream == NULL && !s2s_resume_wants(x->link)) {
+		/* It does not go on with an older one: the queue that waited for that may go, and is counted from here on. */
+		x->sm_out = true;
+		x->sm_base = 0;
+		s2s_link_up(x->link, s);
 	}
 }
 

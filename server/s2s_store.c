@@ -188,6 +188,7 @@ void s2s_load(struct worker *w)
 {
 	struct s2s_loading *g;
 
+	s2s_lookup_init(w);
 	if (!s2s_is_on(w->server))
 		return;
 	g = w->s2s_loading = xalloc(sizeof *g);

@@ -32,7 +32,6 @@ void s2s_forget(struct stream *s)
 {
 	struct s2s *x = s->s2s;
 
-	s->s2s = NULL;
 	if (x == NULL)
 		return;
 	if (x->attempt != NULL)
@@ -42,12 +41,14 @@ void s2s_forget(struct stream *s)
 		if (x->link->stream == s)
 			x->link->stream = NULL;
 	}
+	s2s_checks_forget(s);
 	s2s_resume_cancel(x);
-	s2s_seen_forget(x);
+	s2s_lookup_forget(x);
 	s2s_sm_forget(x);
 	jid_unref(&x->remote);
 	free(x->their_id);
 	free(x);
+	s->s2s = NULL;
 }
 
 static void add_domain(struct buf *out, const char *name, const char *domain)
@@ -190,13 +191,15 @@ void s2s_stanza(struct stream *s, struct arena **a, struct sterna_elem *e)
 	metric_add(w->server->metric_set, w->index, METRIC_S2S_STANZAS, S2S_IN, 1);
 	st->trace = worker_trace(w);
 	const uint64_t hash = s2s_seen_hash(w, st);
-	struct ack *ack = s2s_sm_count_in(s, hash);
+	struct ack *ack = s2s_sm_count_in(s);
 
 	if ((text = s2s_peer_charge(s, st)) != NULL)
 		route_error(w, st, STERNA_RESOURCE_CONSTRAINT, text);
 	else if (!route_shape_ok(st))
 		route_error(w, st, STERNA_BAD_REQUEST, NULL);
-	else if (s2s_seen_takes(s, &st, hash, &ack))
+	else if (s2s_sm_parks(s, &st, &ack))
+		; /* a ping that is answered later */
+	else if (s2s_lookup_takes(s, &st, hash, &ack))
 		; /* it came before, or is looked for */
 	else if (!s2s_queue_answer(w, st))
 		route_hop(w, &st, ack);
@@ -208,7 +211,7 @@ void s2s_stanza(struct stream *s, struct arena **a, struct sterna_elem *e)
 /* --- the peer's errors --- */
 
 /* Those that say that the peer, or its host, goes; any other may be about a stanza of ours. */
-static bool is_innocent(const char *condition)
+bool s2s_is_innocent(const char *condition)
 {
 	static const char *const names[] = { "conflict", "connection-timeout", "host-gone", "not-authorized", "reset",
 		"resource-constraint", "see-other-host", "system-shutdown" };
@@ -224,7 +227,7 @@ const char *s2s_blame(struct stream *s, const struct sterna_elem *error)
 	const struct sterna_elem *first = elem_first(error);
 	const char *condition = first != NULL ? first->name : "undefined-condition";
 
-	if (s->s2s != NULL && s->state == STREAM_BOUND && !is_innocent(condition))
+	if (s->s2s != NULL && s->state == STREAM_BOUND && !s2s_is_innocent(condition))
 		snprintf(s->s2s->blame, sizeof s->s2s->blame, "%s", condition);
 	return condition;
 }

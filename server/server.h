@@ -32,7 +32,9 @@ struct net;
 struct registry;
 struct retired;
 struct s2s_loading;
+struct s2s_lookup;
 struct s2s_seen;
+struct s2s_sm;
 struct s2s_ways;
 struct stanza;
 struct stream;
@@ -101,6 +103,9 @@ struct worker {
 	struct map peers;                        /* domain to struct s2s_peer (s2s_peer.c) */
 	struct map resumable;                    /* id to struct s2s_sm, of streams of other servers (s2s_resume.c) */
 	struct s2s_seen *seen;                   /* what those have sent of late; NULL: nothing yet */
+	struct s2s_sm *s2s_sms;                  /* what is being counted of them */
+	struct s2s_lookup *s2s_lookups;          /* of which it is not known whether they came before */
+	struct timer s2s_hurry;                  /* for those, while there are any */
 	struct s2s_loading *s2s_loading;         /* queues of an earlier process are being read */
 	struct farewell *farewell;               /* of deleted accounts (farewell.h); NULL: not begun */
 	struct dns *dns;                         /* made when first asked */

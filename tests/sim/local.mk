@@ -14,9 +14,12 @@ check_PROGRAMS += tests/sim/sim
 TESTS += tests/sim/sim
 tests_sim_sim_SOURCES = \
 	tests/sim/sim.c \
+	tests/sim/sim_check.c \
 	tests/sim/sim_client.c \
 	tests/sim/sim_client.h \
 	tests/sim/sim_cover.c \
+	tests/sim/sim_net.c \
+	tests/sim/sim_net.h \
 	tests/sim/sim_room.c \
 	tests/sim/sim_room.h \
 	tests/sim/sim_wait.c \

@@ -2,11 +2,13 @@
  * that is killed; and at the end everything promised must have come true.
  *
  *     sim [--seed S] [--seeds N] [--steps N] [--jobs N] [--verbose] [--watch N] [--waits] [--flaky] [--cover] [--rooms]
+ *         [--s2s]
  *
  * --seeds from --seed (1) on, in so many processes; --cover: which states and transitions were reached, with their counts.
  * --flaky: now and then the database refuses something, or does not say whether it was written.
  * --watch N says what storage has of message N and of its recipient's sessions, whenever that changes.
  * --rooms: clients are in rooms, too (sim_room.h), in every seed.
+ * --s2s: two or three servers, and their clients write to each other (sim_net.h).
  * --waits adds a module whose hooks wait for reads (in even seeds). A seed that fails is printed; --seed repeats it exactly, --verbose says what happened. */
 #include <getopt.h>
 #include <stdio.h>
@@ -32,6 +34,11 @@ static const char config[] =
 	"hosts: { sim.example: {} }\n"
 	"limits: { sm_resume_time: 60s }\n"
 	"modules: { muc: { persistent: true } }\n";
+/* Nothing goes back to its sender for the time that it waits, who may not be there to hear of it. */
+static const char s2s_config[] =
+	"hosts: { %s: {} }\n"
+	"limits: { sm_resume_time: 60s }\n"
+	"s2s: { queue_time: 7d, trust: dialback }\n";
 
 enum { QUIET_STEPS = 60000, JOBS_MAX = 64 };
 
@@ -39,7 +46,7 @@ struct plan {
 	unsigned long first, count;
 	unsigned steps, jobs;
 	int watched;
-	bool verbose, waits, flaky, cover, rooms;
+	bool verbose, waits, flaky, cover, rooms, s2s;
 };
 
 /* --- what is watched --- */
@@ -54,21 +61,24 @@ static void watch(struct sim_world *w)
 {
 	static const char *const looks[] = {
 		"SELECT owner, id, flags, sm FROM archive WHERE origin_id = $1",
-		"SELECT owner, sid, position, acked_out, h_in, expires FROM sm_session WHERE owner = $2" };
+		"SELECT owner, sid, position, acked_out, h_in, expires FROM sm_session WHERE owner = $2",
+		"SELECT q.remote, q.local, q.id AS waits FROM s2s_queue q LEFT JOIN archive a ON a.owner = q.owner AND "
+		"a.id = q.archive_id WHERE a.origin_id = $1" };
+	enum { LOOKS = sizeof looks / sizeof looks[0] };
 	struct buf now = BUF_INIT;
-	char origin[20], account[40];
+	char origin[20];
 
 	if ((unsigned)w->watched >= w->message_count)
 		return;
 	snprintf(origin, sizeof origin, "o%d", w->watched);
-	snprintf(account, sizeof account, "u%u@sim.example", w->messages[w->watched].to);
-	for (size_t i = 0; i < sizeof looks / sizeof looks[0]; i++) {
+	for (unsigned i = 0; i < LOOKS * world_servers(w); i++) {
+		const char *look = looks[i % LOOKS];
 		sqlite3_stmt *q = NULL;
 
-		if (sqlite3_prepare_v2(w->sim.store, looks[i], -1, &q, NULL) != SQLITE_OK)
+		if (sqlite3_prepare_v2(world_server(w, i / LOOKS)->store, look, -1, &q, NULL) != SQLITE_OK)
 			break; /* a server that is starting has it */
-		sqlite3_bind_text(q, 1, i == 0 ? origin : NULL, -1, SQLITE_STATIC);
-		sqlite3_bind_text(q, 2, account, -1, SQLITE_STATIC);
+		sqlite3_bind_text(q, 1, strstr(look, "$1") != NULL ? origin : NULL, -1, SQLITE_STATIC);
+		sqlite3_bind_text(q, 2, w->clients[w->messages[w->watched].to].account, -1, SQLITE_STATIC);
 		while (sqlite3_step(q) == SQLITE_ROW)
 			add_row(&now, q);
 		sqlite3_finalize(q);
@@ -82,9 +92,8 @@ static void watch(struct sim_world *w)
 
 /* --- steps --- */
 
-static bool step_worker(struct sim_world *w, unsigned n)
+static bool step_worker(struct sim *s, unsigned n)
 {
-	struct sim *s = &w->sim;
 	struct loop *l = s->loops[n];
 	unsigned ready = 0;
 	bool any;
@@ -108,14 +117,34 @@ static bool step_worker(struct sim_world *w, unsigned n)
 	return sim_loop_end(l) || any;
 }
 
+static unsigned server_index(struct sim_world *w, const struct sim *s)
+{
+	return s == &w->sim ? 0 : (unsigned)(s - w->net.others) + 1;
+}
+
+static struct sim *any_server(struct sim_world *w)
+{
+	return world_server(w, w->net.other_count > 0 ? sim_below(&w->sim, world_servers(w)) : 0);
+}
+
+static void end_server(struct sim_world *w, struct sim *s, bool kill)
+{
+	world_say(w, "server %u %s", server_index(w, s), kill ? "is killed" : "stops");
+	if (kill)
+		sim_kill(s);
+	else
+		sim_stop(s);
+	world_ended(w, s);
+}
+
 static void step_faults(struct sim_world *w)
 {
-	struct sim *s = &w->sim;
-	struct sim_client *c = &w->clients[sim_below(s, w->client_count)];
+	struct sim *s = any_server(w);
+	struct sim_client *c = &w->clients[sim_below(&w->sim, w->client_count)];
 
-	switch (sim_below(s, 14)) {
+	switch (sim_below(&w->sim, w->net.other_count > 0 ? 18 : 14)) {
 	case 0: case 1: case 2:
-		client_cut(c, sim_chance(s, 70) ? 0 : sim_below(s, 90) * 1000000u, sim_chance(s, 70));
+		client_cut(c, sim_chance(&w->sim, 70) ? 0 : sim_below(&w->sim, 90) * 1000000u, sim_chance(&w->sim, 70));
 		break;
 	case 3:
 		client_close(c);
@@ -126,16 +155,14 @@ static void step_faults(struct sim_world *w)
 		break;
 	case 6:
 		if (s->server != NULL) {
-			world_say(w, "the server is killed");
 			w->kills++;
-			sim_kill(s);
+			end_server(w, s, true);
 		}
 		break;
 	case 7:
-		if (s->server != NULL && sim_chance(s, 30)) {
-			world_say(w, "the server stops");
+		if (s->server != NULL && sim_chance(&w->sim, 30)) {
 			w->stops++;
-			sim_stop(s);
+			end_server(w, s, false);
 		}
 		break;
 	case 12:
@@ -145,14 +172,17 @@ static void step_faults(struct sim_world *w)
 	case 13: { /* the clock is set: an hour or a day, forward or back */
 		static const int64_t jumps[] = { 3600, -3600, 86400, -86400, 1, -1 };
 
-		s->wall_us += jumps[sim_below(s, 6)] * INT64_C(1000000);
+		s->wall_us += jumps[sim_below(&w->sim, 6)] * INT64_C(1000000);
 		break;
 	}
 	case 8:
-		s->now_us += sim_below(s, 70) * 1000000u;
+		world_pass(w, sim_below(&w->sim, 70) * 1000000u);
+		break;
+	case 14: case 15: case 16: case 17:
+		net_fault(w);
 		break;
 	default:
-		s->now_us += sim_below(s, 3000000);
+		world_pass(w, sim_below(&w->sim, 3000000));
 	}
 }
 
@@ -172,6 +202,10 @@ static void step_client(struct sim_world *w)
 	}
 	if (w->rooms && !w->quiet && sim_chance(s, 40)) {
 		sim_room_act(c);
+		return;
+	}
+	if (w->net.other_count > 0 && !w->quiet && sim_chance(s, 10)) {
+		client_send_item(c, ITEM_FAR - (int)sim_below(s, w->client_count));
 		return;
 	}
 	switch (sim_below(s, 10)) {
@@ -200,10 +234,33 @@ static void step_client(struct sim_world *w)
 /* While the database is away a message goes on unasked when it has waited for a while (origin.h). */
 static void mark_unasked(struct sim_world *w)
 {
-	for (unsigned i = 0; i < w->client_count; i++)
-		for (size_t n = 0; n < w->clients[i].queued; n++)
-			if (w->clients[i].queue[n] >= 0)
-				w->messages[w->clients[i].queue[n]].unasked = true;
+	for (unsigned i = 0; i < w->client_count; i++) {
+		const struct sim_client *c = &w->clients[i];
+
+		if (c->home->server == NULL || !(c->home->db_down || c->home->db_full || c->home->db_flaky))
+			continue;
+		for (size_t n = 0; n < c->queued; n++)
+			if (c->queue[n] >= 0)
+				w->messages[c->queue[n]].unasked = true;
+	}
+}
+
+static void step_server(struct sim_world *w, struct sim *s, unsigned what)
+{
+	if (s->server == NULL) {
+		if (sim_chance(&w->sim, 30)) {
+			world_say(w, "server %u starts", server_index(w, s));
+			sim_start(s);
+		}
+	} else if (what < 450) {
+		step_worker(s, sim_below(&w->sim, s->worker_count));
+	} else if (what < 600) {
+		sim_db_step(s, sim_below(&w->sim, s->worker_count));
+		if (s->db_down && (w->quiet || sim_chance(&w->sim, 5)))
+			sim_db_set_down(s, false);
+		else if (s->db_full && (w->quiet || sim_chance(&w->sim, 5)))
+			sim_db_set_full(s, false);
+	}
 }
 
 static void step(struct sim_world *w)
@@ -211,30 +268,18 @@ static void step(struct sim_world *w)
 	struct sim *s = &w->sim;
 	const unsigned what = sim_below(s, 1000);
 
-	if (s->server == NULL) {
-		if (sim_chance(s, 30)) {
-			world_say(w, "the server starts");
-			sim_start(s);
-		}
-	} else if (what < 450) {
-		step_worker(w, sim_below(s, s->worker_count));
-	} else if (what < 600) {
-		sim_db_step(s, sim_below(s, s->worker_count));
-		if (s->db_down && (w->quiet || sim_chance(s, 5)))
-			sim_db_set_down(s, false);
-		else if (s->db_full && (w->quiet || sim_chance(s, 5)))
-			sim_db_set_full(s, false);
-	}
+	step_server(w, any_server(w), what);
+	if (w->net.other_count > 0)
+		net_step(w);
 	if (what >= 600 && what < 850)
 		client_read(&w->clients[sim_below(s, w->client_count)], 1 + sim_below(s, 600));
 	else if (what >= 850 && what < 970)
 		step_client(w);
 	else if (what >= 970 && what < 990)
-		s->now_us += sim_below(s, 20000);
+		world_pass(w, sim_below(s, 20000));
 	else if (what >= 990 && !w->quiet && sim_chance(s, 70))
 		step_faults(w);
-	if (s->server != NULL && (s->db_down || s->db_full || s->db_flaky))
-		mark_unasked(w);
+	mark_unasked(w);
 	cover_step(w);
 	if (w->watched >= 0)
 		watch(w);
@@ -242,10 +287,8 @@ static void step(struct sim_world *w)
 
 /* --- the end of it --- */
 
-static const char *unrest(struct sim_world *w)
+static const char *server_unrest(const struct sim *s)
 {
-	const struct sim *s = &w->sim;
-
 	if (s->server == NULL || !sim_db_is_idle(s))
 		return "the database";
 	for (unsigned i = 0; i < s->worker_count; i++)
@@ -254,32 +297,47 @@ static const char *unrest(struct sim_world *w)
 	for (const struct sim_conn *c = s->conns; c != NULL; c = c->next)
 		if (sim_conn_is_ready(c) || buf_len(&c->t.out) > 0)
 			return "a connection";
+	return NULL;
+}
+
+static const char *unrest(struct sim_world *w)
+{
+	const char *why = NULL;
+
+	for (unsigned n = 0; n < world_servers(w); n++)
+		if ((why = server_unrest(world_server(w, n))) != NULL)
+			return why;
 	for (unsigned i = 0; i < w->client_count; i++)
 		if (!client_is_settled(&w->clients[i]))
 			return w->clients[i].state == CLIENT_ON ? "a client with unacknowledged stanzas" : "a client not logged in";
 	for (unsigned i = 0; i < w->client_count; i++)
 		if (w->rooms && !sim_room_is_settled(&w->clients[i]))
 			return "a client that cannot enter a room";
-	return NULL;
+	return net_unrest(w);
 }
 
 /* Everyone comes back, everything is asked for; and it lasts. */
 static void run_to_the_end(struct sim_world *w)
 {
-	struct sim *s = &w->sim;
+	const unsigned steps = QUIET_STEPS * world_servers(w);
 	const char *why = NULL;
 	unsigned calm = 0;
 
 	w->quiet = true;
-	s->db_flaky = false;
-	if (s->server != NULL) {
-		sim_db_set_full(s, false);
-		sim_db_set_down(s, false);
+	net_heal(w);
+	for (unsigned n = 0; n < world_servers(w); n++) {
+		struct sim *s = world_server(w, n);
+
+		s->db_flaky = false;
+		if (s->server != NULL) {
+			sim_db_set_full(s, false);
+			sim_db_set_down(s, false);
+		}
 	}
-	for (unsigned i = 0; i < QUIET_STEPS && calm < 400 && w->fault[0] == '\0'; i++) {
+	for (unsigned i = 0; i < steps && calm < 400 && w->fault[0] == '\0'; i++) {
 		step(w);
 		if (i % 50 == 0)
-			s->now_us += 200000;
+			world_pass(w, 200000);
 		const char *now = unrest(w);
 
 		calm = now == NULL ? calm + 1 : 0;
@@ -289,113 +347,53 @@ static void run_to_the_end(struct sim_world *w)
 		world_fault(w, "it does not come to rest: %s", why);
 }
 
-static void check_ledger(struct sim_world *w)
+/* Servers and clients, as the plan and the seed want them. */
+static void begin(struct sim_world *w, const struct plan *p, uint64_t seed)
 {
-	for (unsigned i = 0; i < w->message_count; i++) {
-		const struct sim_message *m = &w->messages[i];
+	struct sim *s = &w->sim;
 
-		if (m->got == 0 && !m->refused)
-			world_fault(w, "message %u from client %u to client %u was %s, and never came", i, m->from, m->to,
-				m->acked ? "acknowledged" : "sent");
+	w->verbose = p->verbose;
+	w->watched = p->watched;
+	w->rooms = p->rooms && !p->s2s;
+	w->stanza_ids = w->rooms || p->s2s || seed % 2 == 0;
+	w->flaky = p->flaky;
+	if (p->s2s) {
+		w->net.dialback = seed % 4 == 0;
+		w->net.plain = seed % 8 == 3 || seed % 8 == 4;
+		net_init(w, 2 + (unsigned)(seed % 2), seed, s2s_config);
+	} else {
+		sim_init(s, seed, config, 1 + (unsigned)(seed % 3));
 	}
-}
-
-/* What each archive has of each message: of what was promised both sides' rows, and of nothing two. */
-static void check_archive(struct sim_world *w)
-{
-	unsigned char *rows = xalloc((size_t)w->message_count * 2 + 1);
-	sqlite3_stmt *q = NULL;
-
-	if (sqlite3_prepare_v2(w->sim.store, "SELECT owner, origin_id FROM archive WHERE (flags & 1) <> 0 AND origin_id IS "
-		"NOT NULL", -1, &q, NULL) != SQLITE_OK)
-		abort();
-	while (sqlite3_step(q) == SQLITE_ROW) {
-		const char *owner = (const char *)sqlite3_column_text(q, 0), *id = (const char *)sqlite3_column_text(q, 1);
-		const unsigned n = (unsigned)strtoul(id + 1, NULL, 10);
-
-		if (n < w->message_count)
-			rows[n * 2 + (strcmp(owner, w->clients[w->messages[n].to].account) == 0)]++;
+	for (unsigned n = 0; n < world_servers(w); n++) {
+		world_server(w, n)->db_flaky = p->flaky;
+		world_server(w, n)->modules = w->rooms ? with_rooms : !w->stanza_ids ? without : p->waits ? with_waits : with_archive;
 	}
-	sqlite3_finalize(q);
-	for (unsigned n = 0; n < w->message_count; n++) {
-		const struct sim_message *m = &w->messages[n];
-		const unsigned sent = rows[n * 2], received = rows[n * 2 + 1];
-
-		if (m->acked && !m->refused && (received == 0 || (sent == 0 && m->from != m->to)))
-			world_fault(w, "message %u was acknowledged; in the archives: sender's %u, recipient's %u", n, sent, received);
-		if ((sent > 1 || received > 1) && !m->unasked)
-			world_fault(w, "message %u is archived twice: sender's %u, recipient's %u", n, sent, received);
-	}
-	free(rows);
-}
-
-/* What each node holds: what was promised, or something later. */
-static void check_nodes(struct sim_world *w)
-{
-	sqlite3_stmt *q = NULL;
-
-	if (sqlite3_prepare_v2(w->sim.store, "SELECT count(*), max(payload) FROM pubsub_item WHERE owner = ? AND node = 'urn:sim'",
-		-1, &q, NULL) != SQLITE_OK)
-		abort();
-	for (unsigned i = 0; i < w->client_count; i++) {
-		const struct sim_client *c = &w->clients[i];
-		const char *payload, *text;
-		unsigned n;
-
-		sqlite3_reset(q);
-		sqlite3_bind_text(q, 1, c->account, -1, SQLITE_STATIC);
-		if (sqlite3_step(q) != SQLITE_ROW)
-			abort();
-		payload = (const char *)sqlite3_column_text(q, 1);
-		text = payload != NULL ? strchr(payload, '>') : NULL;
-		n = text != NULL ? (unsigned)strtoul(text + 1, NULL, 10) : 0;
-		if (sqlite3_column_int(q, 0) > 1 || n < c->promised || n > c->published)
-			world_fault(w, "client %u has %d items, the last is %u; %u was promised, %u sent", i, sqlite3_column_int(q, 0), n,
-				c->promised, c->published);
-	}
-	sqlite3_finalize(q);
+	w->client_count = 3 + sim_below(s, 4);
+	for (unsigned i = 0; i < w->client_count; i++)
+		client_init(w, i, world_server(w, i % world_servers(w)), p->s2s ? net_domain(i % world_servers(w)) : "sim.example");
+	for (unsigned n = 0; n < world_servers(w); n++)
+		sim_start(world_server(w, n));
 }
 
 static bool run(const struct plan *p, uint64_t seed)
 {
 	struct sim_world *w = xalloc(sizeof *w);
-	struct sim *s = &w->sim;
 
-	w->verbose = p->verbose;
-	w->watched = p->watched;
-	sim_init(s, seed, config, 1 + (unsigned)(seed % 3));
-	w->rooms = p->rooms;
-	w->stanza_ids = w->rooms || seed % 2 == 0;
-	s->db_flaky = w->flaky = p->flaky;
-	s->modules = w->rooms ? with_rooms : !w->stanza_ids ? without : p->waits ? with_waits : with_archive;
-	w->client_count = 3 + sim_below(s, 4);
-	for (unsigned i = 0; i < w->client_count; i++) {
-		char account[40];
-
-		snprintf(account, sizeof account, "u%u@sim.example", i);
-		client_init(w, i, account);
-	}
-	sim_start(s);
+	begin(w, p, seed);
 	for (unsigned i = 0; i < p->steps && w->fault[0] == '\0'; i++)
 		step(w);
 	run_to_the_end(w);
-	if (w->fault[0] == '\0')
-		check_ledger(w);
-	if (w->fault[0] == '\0' && w->stanza_ids)
-		check_archive(w);
-	if (w->fault[0] == '\0' && w->stanza_ids && !w->rooms)
-		check_nodes(w);
-	if (w->fault[0] == '\0' && w->rooms)
-		sim_room_check(w);
+	world_check(w);
 	const bool ok = w->fault[0] == '\0';
 
 	if (!ok)
 		printf("seed %llu: %s\n", (unsigned long long)seed, w->fault);
 	else if (p->verbose)
-		printf("%u messages, %u sessions, %u resumed, %u kills\n", w->message_count, w->bound, w->resumed, w->kills);
+		printf("%u messages, %u sessions, %u resumed, %u kills, %u cuts between servers\n", w->message_count, w->bound,
+			w->resumed, w->kills, w->cuts);
 	for (unsigned i = 0; i < w->client_count; i++)
 		client_clear(&w->clients[i]);
-	sim_clear(s);
+	net_clear(w);
 	free(w);
 	return ok;
 }
@@ -468,7 +466,8 @@ static bool read_options(int argc, char **argv, struct plan *p)
 {
 	static const struct option options[] = { { "seeds", 1, NULL, 'n' }, { "seed", 1, NULL, 's' }, { "steps", 1, NULL, 't' },
 		{ "jobs", 1, NULL, 'j' }, { "verbose", 0, NULL, 'v' }, { "waits", 0, NULL, 'w' }, { "flaky", 0, NULL, 'f' }, { "cover", 0, NULL, 'c' },
-		{ "watch", 1, NULL, 'm' }, { "rooms", 0, NULL, 'r' }, { 0 } };
+		{ "watch", 1, NULL, 'm' }, { "rooms", 0, NULL, 'r' },
+		{ "s2s", 0, NULL, '2' }, { 0 } };
 	bool counted = false;
 
 	for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
@@ -504,6 +503,9 @@ static bool read_options(int argc, char **argv, struct plan *p)
 		case 'r':
 			p->rooms = true;
 			break;
+		case '2':
+			p->s2s = true;
+			break;
 		case 'v':
 			p->verbose = true;
 			break;
@@ -520,7 +522,7 @@ int main(int argc, char **argv)
 	unsigned long counts[2] = { 0, 0 };
 
 	if (!read_options(argc, argv, &p)) {
-		fprintf(stderr, "usage: sim [--seed S] [--seeds N] [--steps N] [--jobs N] [--verbose] [--watch N] [--waits] [--flaky] [--cover] [--rooms]\n");
+		fprintf(stderr, "usage: sim [--seed S] [--seeds N] [--steps N] [--jobs N] [--verbose] [--watch N] [--waits] [--flaky] [--cover] [--rooms] [--s2s]\n");
 		return 2;
 	}
 	setvbuf(stdout, NULL, _IOLBF, 0);

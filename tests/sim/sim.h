@@ -17,6 +17,7 @@
 enum { SIM_WORKERS_MAX = 8 };
 
 struct sim_conn;
+struct sim_world;
 
 struct sim {
 	uint64_t rng;
@@ -34,12 +35,15 @@ struct sim {
 	struct server *server;
 	const struct sterna_module *const *modules; /* to load; NULL-terminated */
 	const struct s2s_ways *ways;     /* to other servers; NULL: none */
+	bool (*reaches)(struct sim *s, const char *domain); /* is there a way to it now? NULL: always */
 	/* faults */
 	bool db_down;                    /* the database does not answer */
 	bool db_full;                    /* it answers, and takes no writes: no room on its disk */
 	bool db_flaky;                   /* now and then it refuses something, or nobody knows whether it was written */
 	bool db_dead;                    /* the process is being killed: nothing reaches the database any more */
 	struct sim_conn *conns;
+	unsigned ends;                   /* how often a server has ended */
+	struct sim_world *world;         /* of several servers (sim_net.h); NULL: it is alone */
 	void (*broken)(struct sim *s, const char *what); /* an expectation of the simulation's own does not hold */
 };
 
@@ -76,6 +80,7 @@ struct sim_conn {
 	uint64_t noticed_us;             /* when the server notices a cut */
 	uint8_t covered;                 /* sim_cover.c's */
 	bool outgoing;                   /* the server has opened it */
+	struct sim_conn *far_end;        /* in another server of the same world (sim_net.h); NULL: the test plays it */
 	bool greets;                     /* TLS is up, and the server has not been told yet */
 	char addr[64];                   /* what the client's certificate says */
 };

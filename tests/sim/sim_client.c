@@ -7,8 +7,6 @@
 #include "server/c2s.h"
 
 #define NS_SM_ "urn:xmpp:sm:3"
-#define HEADER "<?xml version='1.0'?><stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' " \
-	"to='sim.example' version='1.0'>"
 
 void world_fault(struct sim_world *w, const char *fmt, ...)
 {
@@ -50,6 +48,12 @@ static void say(struct sim_client *c, const char *fmt, ...)
 	buf_puts(&c->conn->up, text);
 }
 
+static void say_header(struct sim_client *c)
+{
+	say(c, "<?xml version='1.0'?><stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' "
+		"to='%s' version='1.0'>", strchr(c->account, '@') + 1);
+}
+
 /* --- the ledger --- */
 
 static void ack_up_to(struct sim_client *c, uint32_t h, const char *by)
@@ -85,6 +89,13 @@ static void send_item(struct sim_client *c, int item)
 		say(c, "<iq type='set' id='n%d'><pubsub xmlns='http://jabber.org/protocol/pubsub'><publish node='urn:sim'>"
 			"<item id='current'><x xmlns='urn:sim'>%d</x></item></publish></pubsub></iq>", ITEM_NODE - item,
 			ITEM_NODE - item);
+	} else if (item <= ITEM_FAR) {
+		const char *to = c->world->clients[ITEM_FAR - item].account;
+
+		if (sim_chance(&c->world->sim, 50))
+			say(c, "<iq type='get' id='f%u' to='%s'><ping xmlns='urn:xmpp:ping'/></iq>", c->out, strchr(to, '@') + 1);
+		else
+			say(c, "<presence to='%s'/>", to);
 	} else if (item == ITEM_PRESENCE) {
 		say(c, "<presence/>");
 	} else if (item == ITEM_IQ) {
@@ -122,7 +133,8 @@ void client_send_message(struct sim_client *c, unsigned to)
 
 	if (c->state != CLIENT_ON || w->message_count == SIM_MESSAGES_MAX)
 		return;
-	w->messages[w->message_count] = (struct sim_message){ .from = c->index, .to = to };
+	w->messages[w->message_count] = (struct sim_message){ .from = c->index, .to = to,
+		.ends = w->clients[to].home->ends };
 	enqueue(c, (int)w->message_count++);
 }
 
@@ -178,7 +190,7 @@ static void check_again(struct sim_client *c, unsigned n, const char *id)
 		if (id[0] != '\0' && !r->again_ok && strcmp(r->id, id) == 0)
 			world_fault(c->world, "client %u got message %u twice under the same stanza-id %s", c->index, n, id);
 	}
-	if (m->got > m->sends + m->again_ok)
+	if (m->got > m->sends + m->again_ok + (unsigned)world_is_forgotten(c->world, m))
 		world_fault(c->world, "client %u got message %u %u times; sent %u times, %u repetitions allowed", c->index, n,
 			m->got, m->sends, m->again_ok);
 }
@@ -206,6 +218,7 @@ static void on_message(struct sim_client *c, const struct sterna_elem *e)
 	if (c->world->stanza_ids && sid == NULL)
 		world_fault(c->world, "message %u came without a stanza-id", n);
 	m->got++;
+	m->again_ok += m->loose && c->conn->server_gone; /* the last words of a server that has ended */
 	/* Else it was refused and went out again, behind others; or the database took what came behind it and not this. */
 	if (m->got == 1 && !m->refused && !(c->world->flaky && m->sends > 1)) {
 		if (n + 1 < c->last_from[m->from])
@@ -345,7 +358,7 @@ static void on_element(void *arg, struct arena *a, struct sterna_elem *e)
 	} else if (strcmp(e->name, "success") == 0) {
 		c->state = CLIENT_HEADER2;
 		xml_reset(c->xml);
-		say(c, HEADER);
+		say_header(c);
 	} else if (strcmp(e->name, "failure") == 0) {
 		c->ended = true; /* the database is away */
 	} else if (strcmp(e->name, "error") == 0 && strcmp(e->ns, NS_CLIENT) != 0) {
@@ -381,7 +394,7 @@ static void leave(struct sim_client *c)
 void client_connect(struct sim_client *c, bool resume)
 {
 	static const struct xml_handler handler = { .open = on_open, .element = on_element, .close = on_close };
-	struct sim *s = &c->world->sim;
+	struct sim *s = c->home;
 
 	if (c->conn != NULL || s->server == NULL)
 		return;
@@ -391,7 +404,7 @@ void client_connect(struct sim_client *c, bool resume)
 	c->xml = xml_new(&handler, c, &xml_limits_default, NS_CLIENT);
 	c->state = CLIENT_HEADER;
 	c->ended = false;
-	say(c, HEADER);
+	say_header(c);
 }
 
 bool client_read(struct sim_client *c, size_t max)
@@ -447,14 +460,15 @@ bool client_is_settled(const struct sim_client *c)
 	return c->state == CLIENT_ON && c->enabled && c->queued == 0 && buf_len(&c->conn->down) == 0;
 }
 
-void client_init(struct sim_world *w, unsigned index, const char *account)
+void client_init(struct sim_world *w, unsigned index, struct sim *home, const char *domain)
 {
 	struct sim_client *c = &w->clients[index];
 
 	c->world = w;
 	c->index = index;
-	snprintf(c->account, sizeof c->account, "%s", account);
-	sim_add_account(&w->sim, account);
+	c->home = home;
+	snprintf(c->account, sizeof c->account, "u%u@%s", index, domain);
+	sim_add_account(home, c->account);
 }
 
 void client_clear(struct sim_client *c)

@@ -3,6 +3,7 @@
 #define STERNA_SIM_CLIENT_H
 
 #include "tests/sim/sim.h"
+#include "tests/sim/sim_net.h"
 #include "tests/sim/sim_room.h"
 
 enum { SIM_CLIENTS_MAX = 12, SIM_MESSAGES_MAX = 2000, SIM_RECORDS_MAX = 8000 };
@@ -15,6 +16,9 @@ struct sim_message {
 	unsigned again_ok;               /* arrivals more that are not the server's fault */
 	bool acked;                      /* promised: by <a/>, <resumed/> or <failed/> */
 	bool refused;                    /* an error has come back */
+	bool loose;                      /* its recipient's server ended, and had not stored it */
+	bool unstored;                   /* its sender's server ended, and had not stored it: perhaps sent without knowing */
+	unsigned ends;                   /* of its recipient's server, when it was sent first */
 	bool unasked;                    /* sent while nobody could see whether it was stored before: perhaps archived twice */
 };
 
@@ -31,6 +35,7 @@ enum sim_client_state { CLIENT_OFF, CLIENT_HEADER, CLIENT_AUTH, CLIENT_HEADER2, 
 
 struct sim_client {
 	struct sim_world *world;
+	struct sim *home;                /* the server of its account */
 	unsigned index;
 	char account[40];                /* bare JID */
 	struct sim_conn *conn;
@@ -53,10 +58,12 @@ struct sim_client {
 };
 
 /* ITEM_NODE - n: publishes n on its node; ITEM_ROOM - n: stanza n of those for rooms. */
-enum { ITEM_PRESENCE = -1, ITEM_IQ = -2, ITEM_ROSTER = -3, ITEM_NODE = -1000, ITEM_ROOM = -1000000 };
+/* ITEM_FAR - n: something that is not stored, for client n. */
+enum { ITEM_PRESENCE = -1, ITEM_IQ = -2, ITEM_ROSTER = -3, ITEM_FAR = -100, ITEM_NODE = -1000, ITEM_ROOM = -1000000 };
 
 struct sim_world {
-	struct sim sim;
+	struct sim sim;                  /* the first server; its chance is that of all that is no server's */
+	struct sim_net net;              /* the others */
 	struct sim_client clients[SIM_CLIENTS_MAX];
 	unsigned client_count;
 	struct sim_message messages[SIM_MESSAGES_MAX];
@@ -70,14 +77,26 @@ struct sim_world {
 	char seen[2000];                 /* … as they were shown last */
 	bool stanza_ids;                 /* the server gives them */
 	char fault[400];                 /* the first expectation that did not hold */
-	uint8_t covered;
-	unsigned resumed, bound, lost_sessions, kills, stops; /* what happened */
+	uint8_t covered[SIM_SERVERS_MAX];
+	unsigned resumed, bound, lost_sessions, kills, stops, cuts; /* what happened */
 };
+
+/** Servers of the world, from 0. */
+unsigned world_servers(const struct sim_world *w);
+struct sim *world_server(struct sim_world *w, unsigned n);
+/** Time passes, for all of them. */
+void world_pass(struct sim_world *w, uint64_t us);
+/** What must have come true when all is at rest (sim_check.c). */
+void world_check(struct sim_world *w);
+/** A server has ended: what it delivered and never committed may be delivered again. */
+void world_ended(struct sim_world *w, struct sim *s);
+/** Neither of its servers can know that it went from one to the other before. */
+bool world_is_forgotten(const struct sim_world *w, const struct sim_message *m);
 
 void world_fault(struct sim_world *w, const char *fmt, ...) STERNA_PRINTF(2, 3);
 void world_say(struct sim_world *w, const char *fmt, ...) STERNA_PRINTF(2, 3);
 
-void client_init(struct sim_world *w, unsigned index, const char *account);
+void client_init(struct sim_world *w, unsigned index, struct sim *home, const char *domain);
 void client_clear(struct sim_client *c);
 /** Connects and logs in; resume: if it can. */
 void client_connect(struct sim_client *c, bool resume);

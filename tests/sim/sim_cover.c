@@ -24,6 +24,8 @@ static struct table streams = { "streams", { "none", "new", "open", "secure", "a
 static struct table sessions = { "sessions", { "none", "connected", "detached", "recovered", "resuming", "doomed" }, { { 0 } } };
 static struct table databases = { "database", { "up", "down", "full" }, { { 0 } } };
 
+static struct table links = { "links", { "none", "idle", "trying", "up", "asking", "resuming", "held", "waiting" }, { { 0 } } };
+
 static unsigned stream_state(const struct sim_conn *c)
 {
 	const struct stream *s = c->t.arg;
@@ -77,16 +79,21 @@ static void go(struct table *t, uint8_t *was, unsigned now)
 
 void cover_step(struct sim_world *w)
 {
-	const struct sim *s = &w->sim;
+	for (unsigned n = 0; n < world_servers(w); n++) {
+		const struct sim *s = world_server(w, n);
 
-	for (struct sim_conn *c = s->conns; c != NULL; c = c->next)
-		go(&streams, &c->covered, stream_state(c));
+		for (struct sim_conn *c = s->conns; c != NULL; c = c->next)
+			go(&streams, &c->covered, stream_state(c));
+		go(&databases, &w->covered[n], s->db_down ? DB_DOWN : s->db_full ? DB_FULL : DB_UP);
+		for (unsigned to = 0; to < world_servers(w); to++)
+			if (to != n)
+				go(&links, &w->net.covered[n][to], net_link_state(w, n, to));
+	}
 	for (unsigned i = 0; i < w->client_count; i++)
-		go(&sessions, &w->clients[i].covered, session_state(s, &w->clients[i]));
-	go(&databases, &w->covered, s->db_down ? DB_DOWN : s->db_full ? DB_FULL : DB_UP);
+		go(&sessions, &w->clients[i].covered, session_state(w->clients[i].home, &w->clients[i]));
 }
 
-static struct table *const tables[] = { &streams, &sessions, &databases };
+static struct table *const tables[] = { &streams, &sessions, &databases, &links };
 
 void cover_write(int fd)
 {

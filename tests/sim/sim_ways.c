@@ -1,4 +1,4 @@
-/* sim_ways.c - the way to another server: a pipe, whose other end the test plays. */
+/* sim_ways.c - the way to another server: a pipe, whose other end the test plays, or another server has (sim_net.c). */
 #include <stdlib.h>
 #include <string.h>
 #include "server/dial.h"
@@ -16,15 +16,20 @@ struct dial {
 static void on_timer(struct timer *t, void *arg)
 {
 	struct dial *d = arg;
+	struct sim *s = sim_of_loop(d->worker->loop);
 	struct sim_conn *c;
 
 	(void)t;
+	if (s->reaches != NULL && !s->reaches(s, d->domain)) {
+		d->fn(d->arg, &(struct dial_result){ .rc = STERNA_EUNAVAILABLE, .text = "nobody is there" });
+		return;
+	}
 	if (d->used) {
 		d->fn(d->arg, &(struct dial_result){ .rc = STERNA_EUNAVAILABLE, .text = "no other address" });
 		return;
 	}
 	d->used = true;
-	c = sim_conn_new(sim_of_loop(d->worker->loop), d->worker->loop, d->domain);
+	c = sim_conn_new(s, d->worker->loop, d->domain);
 	c->outgoing = c->greets = true;
 	d->fn(d->arg, &(struct dial_result){ .rc = STERNA_OK, .transport = &c->t, .direct = true, .text = "simulated" });
 }
