@@ -9,8 +9,11 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+#include "server/fetch.h"
 #include "server/http_file.h"
+#include "server/http_object.h"
 #include "server/registry.h"
+#include "server/s3.h"
 
 void sterna_sign(struct sterna_mod *m, const char *text, char mac[STERNA_MAC_LEN])
 {
@@ -55,6 +58,19 @@ void sterna_http_send(struct sterna_http_request *r, const char *path, const cha
 	r->later = true;
 	r->type = type;
 	http_file_send(r->conn, path);
+}
+
+void sterna_http_save_object(struct sterna_http_request *r, const struct sterna_bucket *b, const char *key, uint64_t size)
+{
+	r->later = true;
+	http_object_save(r->conn, b, key, size);
+}
+
+void sterna_http_send_object(struct sterna_http_request *r, const struct sterna_bucket *b, const char *key, const char *type)
+{
+	r->later = true;
+	r->type = type;
+	http_object_send(r->conn, b, key);
 }
 
 /* --- reading from the database --- */
@@ -150,6 +166,25 @@ void sterna_remove_file(struct sterna_mod *m, const char *path)
 		return;
 	on_remove(&r->work); /* too much waits for helpers: better a moment here than a file that stays */
 	on_removed(&r->work);
+}
+
+enum sterna_result sterna_remove_object(const struct sterna_bucket *b, const char *key)
+{
+	struct s3_request s;
+	unsigned status = 0;
+
+	s3_sign(b, "DELETE", key, "", false, (int64_t)time(NULL), &s);
+	const char *headers[] = { s.headers[0], s.headers[1], s.headers[2], s.headers[3], NULL };
+	const struct fetch_request r = { .method = "DELETE", .url = s.url, .headers = headers,
+		.connect_us = (uint64_t)b->connect_time.us, .stall_us = (uint64_t)b->stall_time.us, .authorities = b->authorities };
+	const enum sterna_result rc = fetch_now(&r, &status);
+
+	s3_request_clear(&s);
+	if (rc == STERNA_OK && (status / 100 == 2 || status == 404))
+		return STERNA_OK;
+	log_error("http", "an object cannot be removed; it will be tried again", "key", key, "result", sterna_result_text(rc),
+		"status", LOG_UINT(status));
+	return STERNA_EUNAVAILABLE;
 }
 
 /* --- old days --- */

@@ -9,7 +9,6 @@
 #include <time.h>
 #include "server/bosh.h"
 #include "server/console.h"
-#include "server/http_file.h"
 #include "server/http_forwarded.h"
 #include "server/net.h"
 #include "server/rest.h"
@@ -109,7 +108,7 @@ static void begin_stream(struct http_conn *c)
 	sterna_http_dispatch(c->worker, &c->request);
 	if (c->state != HTTP_ANSWER || c->request.method == NULL)
 		return; /* no helper had time, and that was said */
-	if (c->request.later && c->file != NULL && strcmp(c->head.method, "PUT") == 0) {
+	if (c->request.later && c->store != NULL && strcmp(c->head.method, "PUT") == 0) {
 		c->state = HTTP_BODY;
 		c->body_left = c->head.content_length;
 		c->continued = !c->head.expects_continue;
@@ -215,9 +214,9 @@ static void read_chunks(struct http_conn *c)
 	}
 }
 
-static void read_into_file(struct http_conn *c)
+static void read_into_store(struct http_conn *c)
 {
-	const size_t n = http_file_take(c->file, buf_data(&c->in), buf_len(&c->in));
+	const size_t n = c->how->take(c->store, buf_data(&c->in), buf_len(&c->in));
 
 	if (c->state != HTTP_BODY)
 		return; /* refused */
@@ -233,15 +232,15 @@ void http_conn_resume(struct http_conn *c)
 	}
 	c->continued = true;
 	if (buf_len(&c->in) > 0)
-		read_into_file(c);
+		read_into_store(c);
 	else
 		set_reading(c, true);
 }
 
 static void read_body(struct http_conn *c)
 {
-	if (c->file != NULL) {
-		read_into_file(c);
+	if (c->store != NULL) {
+		read_into_store(c);
 		return;
 	}
 	if (c->head.chunked) {
@@ -287,8 +286,8 @@ static void on_drained(void *arg)
 {
 	struct http_conn *c = arg;
 
-	if (c->file != NULL)
-		http_file_drained(c->file);
+	if (c->store != NULL)
+		c->how->drained(c->store);
 }
 
 static void on_closed(void *arg, enum sterna_result why, const char *text)
@@ -303,16 +302,24 @@ static const struct transport_handler events = {
 	.on_read = on_read, .on_secure = on_secure, .on_drained = on_drained, .on_closed = on_closed,
 };
 
+static void leave_store(struct http_conn *c)
+{
+	void *store = c->store;
+
+	c->store = NULL;
+	c->how->leave(store);
+}
+
 /* A request has one deadline for the whole: bytes that trickle do not move it. */
 static void on_deadline(struct timer *t, void *arg)
 {
 	struct http_conn *c = arg;
 
 	(void)t;
-	if (c->file != NULL) {
+	if (c->store != NULL) {
 		const bool sending = c->state == HTTP_ANSWER;
 
-		http_file_leave(&c->file);
+		leave_store(c);
 		if (sending) {
 			http_conn_free(&c);
 			return;
@@ -354,7 +361,9 @@ static const char *reason(unsigned status)
 	case 431: return "Request Header Fields Too Large";
 	case 500: return "Internal Server Error";
 	case 501: return "Not Implemented";
+	case 502: return "Bad Gateway";
 	case 503: return "Service Unavailable";
+	case 504: return "Gateway Timeout";
 	case 505: return "HTTP Version Not Supported";
 	case 507: return "Insufficient Storage";
 	default: return "";
@@ -399,6 +408,7 @@ static void write_head(struct http_conn *c, uint64_t len)
 
 void http_conn_send_head(struct http_conn *c, uint64_t length)
 {
+	allow_time(c, length);
 	write_head(c, length);
 }
 
@@ -447,6 +457,14 @@ void http_conn_say(struct http_conn *c, unsigned status, const char *text)
 	else
 		sterna_http_reply(&c->request, status, "text/plain; charset=utf-8", text, strlen(text));
 	http_conn_answer(c);
+}
+
+void http_conn_give_up(struct http_conn *c, unsigned status, const char *text)
+{
+	c->keep_alive = c->keep_alive && c->state == HTTP_ANSWER && status == 404;
+	c->state = HTTP_ANSWER;
+	set_reading(c, false);
+	http_conn_say(c, status, text);
 }
 
 /* A client that asks on and on and does not read its answers waits until it does. */
@@ -585,8 +603,8 @@ void http_conn_free(struct http_conn **cp)
 	timer_cancel(&c->deadline);
 	loop_undefer(c->worker->loop, &c->task);
 	unlink_conn(c);
-	if (c->file != NULL)
-		http_file_leave(&c->file);
+	if (c->store != NULL)
+		leave_store(c);
 	if (c->held)
 		net_release(c->worker->server, &c->ip, loop_now_us(c->worker->loop));
 	net_http_closed(c->worker);

@@ -10,8 +10,15 @@
 #include "server/server.h"
 
 struct http_conn;
-struct http_file;
 typedef void http_conn_fn(struct http_conn *c);
+
+/** Where a request's body goes, or an answer comes from, piece by piece (http_file.h, http_object.h). */
+struct http_store {
+	/** The connection has bytes of the body: takes some, or none while it is busy. @return how many */
+	size_t (*take)(void *store, const char *bytes, size_t len);
+	void (*drained)(void *store);        /* the output was sent: more may come */
+	void (*leave)(void *store);          /* the connection has no use for it any more: what was begun is removed */
+};
 
 enum http_state {
 	HTTP_HEAD,           /* a request's head is awaited */
@@ -43,7 +50,8 @@ struct http_conn {
 	struct worker *move_to;
 	void (*gone)(void *arg, struct http_conn *c); /* HTTP_ANSWER: the connection ends without the answer */
 	void *gone_arg;
-	struct http_file *file;              /* the body goes there, or the answer comes from there */
+	const struct http_store *how;        /* of store */
+	void *store;                         /* the body goes there, or the answer comes from there; NULL: no such place */
 	bool continued;                      /* 100 was said, or is not wanted */
 	bool keep_alive, reading;
 	bool web, monitoring, api, console;  /* what the listener serves */
@@ -59,11 +67,15 @@ void http_conn_answer(struct http_conn *c);
 void http_conn_say(struct http_conn *c, unsigned status, const char *text);
 /** The answer comes later; gone(arg, c) is called if the connection ends before that. */
 void http_conn_wait(struct http_conn *c, void (*gone)(void *arg, struct http_conn *c), void *arg);
-/* For http_file.c. */
-void http_conn_send_head(struct http_conn *c, uint64_t length);  /**< of an answer whose content comes later */
+/* For http_file.c and http_object.c. */
+/** Of an answer whose content, so many bytes, comes later; the deadline is for all of it. */
+void http_conn_send_head(struct http_conn *c, uint64_t length);
 void http_conn_sent(struct http_conn *c);                        /**< all of it is out */
 void http_conn_resume(struct http_conn *c);                      /**< more of the body may come */
 void http_conn_drop(struct http_conn *c);                        /**< the answer cannot be ended: the connection goes */
+/** Instead of what the store was to do: an error, which ends the connection while some of the body is to come. The store is
+ * the connection's no more. */
+void http_conn_give_up(struct http_conn *c, unsigned status, const char *text);
 /** Run fn at the end of the turn, when nobody stands in the connection's code. */
 void http_conn_later(struct http_conn *c, http_conn_fn *fn);
 /** Go on on another worker, at the end of the turn: fn(c) runs there. State HTTP_ANSWER only. */

@@ -155,7 +155,7 @@ static void forget(struct http_file *f)
 	struct http_conn *c = f->conn;
 
 	if (c != NULL)
-		c->file = NULL;
+		c->store = NULL;
 	f->conn = NULL;
 }
 
@@ -179,10 +179,7 @@ static void give_up(struct http_file *f, unsigned status, const char *text)
 	release(f);
 	if (c == NULL)
 		return;
-	c->keep_alive = c->keep_alive && c->state == HTTP_ANSWER && status == 404;
-	c->state = HTTP_ANSWER;
-	c->transport->ops->set_reading(c->transport, false);
-	http_conn_say(c, status, text);
+	http_conn_give_up(c, status, text);
 }
 
 static void failed(struct http_file *f)
@@ -340,6 +337,42 @@ static void on_done(struct work *w)
 	}
 }
 
+static size_t take(void *store, const char *bytes, size_t len)
+{
+	struct http_file *f = store;
+
+	if (f->busy || f->left == 0)
+		return 0;
+	len = len < PIECE ? len : PIECE;
+	len = len < f->left ? len : (size_t)f->left;
+	memcpy(f->piece, bytes, len);
+	f->len = len;
+	f->left -= len;
+	f->conn->transport->ops->set_reading(f->conn->transport, false);
+	if (!do_step(f, WRITE))
+		give_up(f, 503, "too busy\n");
+	return len;
+}
+
+static void drained(void *store)
+{
+	struct http_file *f = store;
+
+	if (!f->saving && !f->busy && f->step == READ && buf_len(&f->conn->transport->out) < PIECE)
+		read_next(f);
+}
+
+static void leave(void *store)
+{
+	struct http_file *f = store;
+
+	f->conn = NULL;
+	if (!f->busy)
+		release(f);
+}
+
+static const struct http_store as_file = { take, drained, leave };
+
 static struct http_file *file_new(struct http_conn *c, const char *path)
 {
 	struct http_file *f = xalloc(sizeof *f);
@@ -348,7 +381,8 @@ static struct http_file *file_new(struct http_conn *c, const char *path)
 	f->worker = c->worker;
 	f->fd = -1;
 	snprintf(f->path, sizeof f->path, "%s", path);
-	c->file = f;
+	c->how = &as_file;
+	c->store = f;
 	return f;
 }
 
@@ -373,35 +407,4 @@ void http_file_send(struct http_conn *c, const char *path)
 
 	if (!do_step(f, OPEN_OLD))
 		give_up(f, 503, "too busy\n");
-}
-
-size_t http_file_take(struct http_file *f, const char *bytes, size_t len)
-{
-	if (f->busy || f->left == 0)
-		return 0;
-	len = len < PIECE ? len : PIECE;
-	len = len < f->left ? len : (size_t)f->left;
-	memcpy(f->piece, bytes, len);
-	f->len = len;
-	f->left -= len;
-	f->conn->transport->ops->set_reading(f->conn->transport, false);
-	if (!do_step(f, WRITE))
-		give_up(f, 503, "too busy\n");
-	return len;
-}
-
-void http_file_drained(struct http_file *f)
-{
-	if (!f->saving && !f->busy && f->step == READ && buf_len(&f->conn->transport->out) < PIECE)
-		read_next(f);
-}
-
-void http_file_leave(struct http_file **fp)
-{
-	struct http_file *f = *fp;
-
-	*fp = NULL;
-	f->conn = NULL;
-	if (!f->busy)
-		release(f);
 }

@@ -5,20 +5,11 @@
 
 #include "server/http_conn.h"
 
-struct http_file;
-
 /** Take the request's body, of exactly size bytes, into a new file: under another name in the same folder, flushed, then
  *  linked; a file that is there already is left alone. Folders are made. Then the answer: 201, or 409, 507, 500. */
 void http_file_save(struct http_conn *c, const char *path, uint64_t size);
 /** Answer with a file, or the part of it that Range names. 404 if there is none. */
 void http_file_send(struct http_conn *c, const char *path);
-/** The connection has bytes of the body: takes some, or none while the disk is busy. @return how many */
-size_t http_file_take(struct http_file *f, const char *bytes, size_t len);
-/** The output was sent: more may come. */
-void http_file_drained(struct http_file *f);
-/** The connection is gone: what was begun is removed. */
-void http_file_leave(struct http_file **f);
-
 /** RFC 9110 §14.2: one range of a file of that size. @return STERNA_ENOTFOUND: send it whole; STERNA_ELIMIT: 416 */
 enum sterna_result http_range(const char *header, uint64_t size, uint64_t *from, uint64_t *to) STERNA_CHECKED;
 

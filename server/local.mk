@@ -61,12 +61,14 @@ server_libsterna_la_SOURCES = \
 	server/elem_write.c \
 	server/farewell.c server/farewell.h \
 	server/fast.c server/fast.h \
+	server/fetch.c server/fetch.h \
 	server/fold.c server/fold.h \
 	server/gate.c server/gate.h \
 	server/http.c server/http.h \
 	server/http_api.c \
 	server/http_conn.c server/http_conn.h \
 	server/http_file.c server/http_file.h \
+	server/http_object.c server/http_object.h \
 	server/http_forwarded.c server/http_forwarded.h \
 	server/http_head.c server/http_head.h \
 	server/idna.c \
@@ -141,6 +143,7 @@ server_libsterna_la_SOURCES = \
 	server/server.c server/server.h \
 	server/server_metric.c server/server_metric.h \
 	server/session.c server/session.h \
+	server/s3.c server/s3.h \
 	server/socks.c server/socks.h \
 	server/sm.c server/sm.h server/sm_impl.h \
 	server/sm_store.c \
@@ -167,7 +170,7 @@ server_libsterna_la_SOURCES = \
 	server/xml_scan.c server/xml_scan.h \
 	server/xml_tree.c
 server_libsterna_la_LIBADD = $(EXPAT_LIBS) $(OPENSSL_LIBS) $(PQ_LIBS) $(SQLITE_LIBS) \
-	$(ICU_LIBS) $(IDN2_LIBS) $(YAML_LIBS) $(JANSSON_LIBS) $(UNBOUND_LIBS) $(SYSTEMD_LIBS) -lpthread -ldl -lm
+	$(ICU_LIBS) $(IDN2_LIBS) $(YAML_LIBS) $(JANSSON_LIBS) $(CURL_LIBS) $(UNBOUND_LIBS) $(SYSTEMD_LIBS) -lpthread -ldl -lm
 
 sbin_PROGRAMS += server/sternad
 server_sternad_SOURCES = server/sternad.c

@@ -554,6 +554,21 @@ int64_t sterna_http_now(const struct sterna_http_request *r);                /**
 void sterna_sign(struct sterna_mod *m, const char *text, char mac[STERNA_MAC_LEN]);
 /** In load(): a path as the configuration means it; borrowed, as long as the module. */
 const char *sterna_mod_file(struct sterna_mod *m, const char *path);
+/** The same with an object store (S3) in place of files: borrowed for the call. A store that is away or slow: 502, 504. */
+struct sterna_bucket {
+	const char *endpoint;                /* "https://s3.example.org" */
+	const char *region, *bucket, *prefix, *access_key, *secret_key; /* prefix: of all keys; NULL: none */
+	const char *authorities;             /* file of those that sign its certificate; NULL: the system's */
+	bool path_style;                     /* https://HOST/BUCKET/KEY, else https://BUCKET.HOST/KEY */
+	struct sterna_duration connect_time, stall_time; /* stall_time: with nothing to be sent or heard */
+};
+/** @return NULL, or what is wrong with it; static */
+const char *sterna_bucket_wrong(const struct sterna_bucket *b);
+void sterna_http_save_object(struct sterna_http_request *r, const struct sterna_bucket *b, const char *key, uint64_t size);
+void sterna_http_send_object(struct sterna_http_request *r, const struct sterna_bucket *b, const char *key, const char *type);
+/** Remove an object, for a thread of the module's own: it blocks. One that is not there is no mistake.
+ *  @return STERNA_EUNAVAILABLE it could not be done now (logged) */
+enum sterna_result sterna_remove_object(const struct sterna_bucket *b, const char *key) STERNA_CHECKED;
 /** Remove a file; done later, by a helper thread. One that is not there is no mistake. */
 void sterna_remove_file(struct sterna_mod *m, const char *path);
 /** Remove folders named by a day ("20261126") before that time, and the files in them; done later, by a helper thread. */

@@ -10,6 +10,7 @@
 #include "server/bytestream.h"
 #include "server/crew.h"
 #include "server/farewell.h"
+#include "server/fetch.h"
 #include "server/ids.h"
 #include "server/isolation.h"
 #include "server/memory.h"
@@ -316,6 +317,7 @@ static void worker_free(struct worker *w)
 	}
 	s2s_clear(w);
 	farewell_free(w);
+	fetcher_free(&w->fetcher);
 	dns_free(&w->dns);
 	map_clear(&w->accounts);
 	map_clear(&w->lanes);

@@ -26,6 +26,7 @@ struct bytestream_conn;
 struct bytestreams;
 struct dns;
 struct farewell;
+struct fetcher;
 struct http_conn;
 struct isolation;
 struct net;
@@ -108,6 +109,7 @@ struct worker {
 	struct timer s2s_hurry;                  /* for those, while there are any */
 	struct s2s_loading *s2s_loading;         /* queues of an earlier process are being read */
 	struct farewell *farewell;               /* of deleted accounts (farewell.h); NULL: not begun */
+	struct fetcher *fetcher;                 /* made when first asked (fetch.h) */
 	struct dns *dns;                         /* made when first asked */
 	struct stream *streams;                  /* doubly linked, all of this worker */
 	struct stream *sweep_next;               /* where the next sweep goes on; NULL: at the first */

@@ -37,4 +37,5 @@ dist_sql_DATA = \
 	sql/0018_upload_quota.pg.sql \
 	sql/0018_upload_quota.sqlite.sql \
 	sql/0019_farewell.pg.sql \
-	sql/0019_farewell.sqlite.sql
+	sql/0019_farewell.sqlite.sql \
+	sql/0020_upload_created.sql

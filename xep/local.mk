@@ -229,7 +229,8 @@ xep_xep0490_mds_la_CFLAGS = $(MODULE_CFLAGS)
 xep_xep0490_mds_la_LDFLAGS = $(MODULE_LDFLAGS)
 
 module_LTLIBRARIES += xep/xep0363_upload.la
-xep_xep0363_upload_la_SOURCES = xep/xep0363_quota.c xep/xep0363_quota.h xep/xep0363_upload.c
+xep_xep0363_upload_la_SOURCES = xep/xep0363_quota.c xep/xep0363_quota.h xep/xep0363_store.c xep/xep0363_store.h \
+	xep/xep0363_upload.c
 xep_xep0363_upload_la_CFLAGS = $(MODULE_CFLAGS)
 xep_xep0363_upload_la_LDFLAGS = $(MODULE_LDFLAGS)
 xep_xep0363_upload_la_LIBADD = $(JANSSON_LIBS)

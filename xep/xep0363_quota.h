@@ -10,6 +10,7 @@ struct upload_config {
 	const char *folder;
 	struct sterna_size max_size, account_bytes, account_bytes_per_day;
 	struct sterna_duration keep, slot_time;
+	struct sterna_bucket s3;
 };
 
 /** What an account keeps, and has uploaded since a time: four columns, the last two its own limits or NULL. Parameters: the

@@ -1,11 +1,11 @@
-/* XEP-0363 HTTP File Upload 1.2.0: slots are signed, so that any node takes what another promised; files lie in a folder for
- * each day, which goes as a whole when it is old. What is served is an attachment, and never runs in a page. */
+/* XEP-0363 HTTP File Upload 1.2.0: slots are signed, so that any node takes what another promised; the store
+ * (xep0363_store.h) knows where files lie. What is served is an attachment, and never runs in a page. */
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include "xep/xep0363_quota.h"
+#include "xep/xep0363_store.h"
 
 #define NS_UPLOAD "urn:xmpp:http:upload:0"
 #define NS_DISCO_INFO "http://jabber.org/protocol/disco#info"
@@ -26,6 +26,7 @@ static const struct sterna_option options[] = {
 	STERNA_OPT(C, types, NULL, NULL, "content types that may be uploaded ('image/png', 'image/*'); none: all"),
 	STERNA_OPT(C, keep, "30d", "1d..3650d", "how long a file is kept"),
 	STERNA_OPT(C, slot_time, "5m", "30s..1d", "how long a slot may wait for its file"),
+	STERNA_OPT_SECTION(C, s3, upload_bucket_options, "an object store in place of the folder"),
 	{ 0 }
 };
 #undef C
@@ -58,10 +59,17 @@ static const struct db_stmt drop = {
 };
 
 struct upload {
-	char *folder;
+	struct upload_store *store;
 	char *domain;                        /* of a service of ours: whom the module writes to; NULL: there is none */
 	_Atomic int64_t purged;              /* Unix time */
 };
+
+static struct upload_store *store_of(struct sterna_call *c)
+{
+	const struct upload *u = sterna_mod_data(sterna_mod(c));
+
+	return u->store;
+}
 
 /* --- what a slot promises --- */
 
@@ -200,7 +208,8 @@ static enum sterna_verdict on_sums(struct sterna_call *c, enum sterna_result rc,
 		return refuse(c, STERNA_RESOURCE_CONSTRAINT, "your files take all the room that you have");
 	if ((uint64_t)db_int(rows->db, 0, 1) + s->size > upload_limit(rows, 3, &cfg->account_bytes_per_day))
 		return refuse(c, STERNA_RESOURCE_CONSTRAINT, "you have uploaded much today; try again tomorrow");
-	sterna_write(c, &purge, owner, (int64_t)(sterna_now(c) - cfg->keep.us / 1000000));
+	if (!upload_store_cleans(store_of(c)))
+		sterna_write(c, &purge, owner, (int64_t)(sterna_now(c) - cfg->keep.us / 1000000));
 	sterna_write(c, &put, s->id, owner, (int64_t)s->size, (int64_t)sterna_now(c));
 	sterna_audit(c, "sterna.upload.granted.v1", owner, (const struct sterna_datum[]){ STERNA_DATUM("file", s->id),
 		STERNA_CONTENT("name", s->name), STERNA_NUMBER("bytes", (int64_t)s->size),
@@ -222,7 +231,8 @@ static void purge_now_and_then(struct sterna_call *c, int64_t now)
 
 		sterna_audit(c, "sterna.retention.applied.v1", NULL, (const struct sterna_datum[]){
 			STERNA_DATUM("what", "uploads"), STERNA_DATUM("before", sterna_stamp((time_t)before, stamp)), { 0 } });
-		sterna_purge_days(m, u->folder, before);
+		if (!upload_store_cleans(u->store))
+			upload_store_purge(u->store, before);
 	}
 }
 
@@ -301,14 +311,8 @@ static void on_deleted(struct sterna_call *c)
 {
 	sterna_write(c, &forget, sterna_owner(c));
 	sterna_write(c, &upload_quota_drop, sterna_owner(c));
-	ask_to_sweep(c, sterna_owner(c));
-}
-
-static char *file_of(struct sterna_mod *m, const struct slot *s)
-{
-	const struct upload *u = sterna_mod_data(m);
-
-	return xasprintf("%s/%.8s/%.32s", u->folder, s->id, s->id + 9);
+	if (!upload_store_cleans(store_of(c)))
+		ask_to_sweep(c, sterna_owner(c));
 }
 
 static enum sterna_verdict on_orphans(struct sterna_call *c, enum sterna_result rc, const struct sterna_rows *rows)
@@ -316,16 +320,9 @@ static enum sterna_verdict on_orphans(struct sterna_call *c, enum sterna_result 
 	if (rc != STERNA_OK)
 		return sterna_reject(c, STERNA_RESOURCE_CONSTRAINT, NULL); /* with the next account that goes */
 	for (size_t i = 0; i < rows->count; i++) {
-		struct slot s = { .type = "" };
-		char *file;
-
-		snprintf(s.id, sizeof s.id, "%s", rows->text[i]);
 		sterna_write(c, &drop, rows->text[i]);
-		if (strlen(s.id) != SLOT_LEN)
-			continue;
-		file = file_of(sterna_mod(c), &s);
-		sterna_remove_file(sterna_mod(c), file);
-		free(file);
+		if (strlen(rows->text[i]) == SLOT_LEN)
+			upload_store_remove(store_of(c), rows->text[i]);
 	}
 	if (rows->count == SWEEP_MAX)
 		ask_to_sweep(c, jid_full(sterna_to(c)));
@@ -339,7 +336,7 @@ static enum sterna_verdict on_sweep(struct sterna_call *c)
 	const bool is_us = u->domain != NULL && strcmp(jid_full(from), u->domain) == 0;
 
 	/* What clients say comes from their full addresses: a bare one of ours is the server itself. */
-	if (!is_us && (!is_local(c) || jid_resource(from) != NULL))
+	if (upload_store_cleans(u->store) || (!is_us && (!is_local(c) || jid_resource(from) != NULL)))
 		return sterna_reject(c, STERNA_SERVICE_UNAVAILABLE, NULL);
 	return sterna_read(c, on_orphans, &orphans, (int64_t)SWEEP_MAX);
 }
@@ -373,7 +370,8 @@ static void on_put(struct sterna_mod *m, struct sterna_http_request *r)
 {
 	struct slot s = { .type = "" };
 	unsigned long long size;
-	char mac[STERNA_MAC_LEN], given[STERNA_MAC_LEN], *file;
+	char mac[STERNA_MAC_LEN], given[STERNA_MAC_LEN];
+	const struct upload *u = sterna_mod_data(m);
 	const char *type = sterna_http_header(r, "Content-Type");
 	uint64_t length;
 	long long expires;
@@ -400,9 +398,7 @@ static void on_put(struct sterna_mod *m, struct sterna_http_request *r)
 		say(r, length != s.size ? 413 : 403, length != s.size ? "the slot is for another size\n" : "the slot has expired\n");
 		return;
 	}
-	file = file_of(m, &s);
-	sterna_http_save(r, file, length);
-	free(file);
+	upload_store_save(u->store, r, s.id, length);
 }
 
 /* What a browser may show where it is linked to; all else is bytes. */
@@ -429,7 +425,7 @@ static void on_get(struct sterna_mod *m, struct sterna_http_request *r)
 {
 	struct buf disposition = BUF_INIT;
 	struct slot s = { .type = "" };
-	char *file;
+	const struct upload *u = sterna_mod_data(m);
 
 	if (!read_path(m, sterna_http_path(r), &s)) {
 		say(r, 404, "there is nothing here\n");
@@ -441,9 +437,7 @@ static void on_get(struct sterna_mod *m, struct sterna_http_request *r)
 	sterna_http_add_header(r, "Content-Security-Policy", "default-src 'none'; sandbox");
 	sterna_http_add_header(r, "Cross-Origin-Resource-Policy", "cross-origin");
 	sterna_http_add_header(r, "Cache-Control", "private, max-age=86400, immutable");
-	file = file_of(m, &s);
-	sterna_http_send(r, file, type_of(s.name));
-	free(file);
+	upload_store_send(u->store, r, s.id, type_of(s.name));
 	buf_release(&disposition);
 }
 
@@ -463,7 +457,6 @@ static enum sterna_result load(struct sterna_mod *m)
 	enum sterna_result rc = STERNA_OK;
 	const char *host;
 
-	u->folder = xstrdup(sterna_mod_file(m, cfg->folder));
 	sterna_mod_set_data(m, u);
 	for (size_t i = 0; rc == STERNA_OK && i < cfg->domains.count; i++)
 		rc = serve(m, cfg->domains.item[i]);
@@ -473,6 +466,12 @@ static enum sterna_result load(struct sterna_mod *m)
 		rc = serve(m, domain);
 		free(domain);
 	}
+	if (rc == STERNA_OK)
+		rc = upload_store_new(m, &u->store);
+	if (rc != STERNA_OK) {
+		free(u->domain);
+		free(u);
+	}
 	return rc;
 }
 
@@ -480,7 +479,7 @@ static void unload(struct sterna_mod *m)
 {
 	struct upload *u = sterna_mod_data(m);
 
-	free(u->folder);
+	upload_store_free(&u->store);
 	free(u->domain);
 	free(u);
 }

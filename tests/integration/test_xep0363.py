@@ -215,3 +215,24 @@ def test_files_of_a_deleted_account(t):
     while t.server.sql("select count(*) from upload_slot where owner = ''") != '0':
         check(time.monotonic() < until, 'what is many is not swept to its end')
         time.sleep(0.1)
+
+
+@accounts('juliet')
+@private(http__request_time='1s')
+def test_a_slow_reader(t):
+    """a large file may take its time: the deadline of an answer is by its length"""
+    juliet = t.login('juliet')
+    data = os.urandom(8000000)
+    put, get = slot(juliet, 'large.bin', len(data))
+    check(request(t, 'PUT', put, data)[0] == 201, 'PUT')
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)
+        connection.settimeout(30)
+        connection.connect(('127.0.0.1', t.server.http_port))
+        connection.sendall(('GET %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n'
+                            % urllib.parse.urlsplit(get).path).encode())
+        got = connection.recv(4096)
+        time.sleep(3)
+        while piece := connection.recv(65536):
+            got += piece
+    check(got.split(b'\r\n\r\n', 1)[1] == data, '%d bytes' % len(got))

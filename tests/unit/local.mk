@@ -114,6 +114,12 @@ tests_unit_test_socks_SOURCES = tests/unit/test_socks.c
 tests_unit_test_socks_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_socks_LDADD = $(UNIT_LDADD)
 
+check_PROGRAMS += tests/unit/test_s3
+TESTS += tests/unit/test_s3
+tests_unit_test_s3_SOURCES = tests/unit/test_s3.c
+tests_unit_test_s3_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_s3_LDADD = $(UNIT_LDADD)
+
 check_PROGRAMS += tests/unit/test_credential
 TESTS += tests/unit/test_credential
 tests_unit_test_credential_SOURCES = tests/unit/test_credential.c
