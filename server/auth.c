@@ -8,6 +8,7 @@
 #include "server/base64.h"
 #include "server/isolation.h"
 #include "server/net.h"
+#include "server/region.h"
 
 const struct db_stmt credential_select = {
 	.name = "credential_select", .params = "t", .columns = "tbibb",
@@ -205,11 +206,14 @@ static void account_ready(struct sterna_call *c)
 	if (s != NULL && s->auth != NULL) {
 		struct auth *a = s->auth;
 		const bool isolated = isolation_has_account(s->worker->server, jid_full(acc->jid));
+		char elsewhere[REGION_TEXT];
 
 		if (acc->state == ACCOUNT_FAILED) {
 			fail(s, "temporary-auth-failure", "the account could not be loaded");
 		} else if (!net_authenticated(s)) {
 			fail(s, "temporary-auth-failure", "too many sessions from this address");
+		} else if (region_refuses(s->worker->server->config, acc->jid, elsewhere)) {
+			fail(s, "not-authorized", elsewhere);
 		} else if (acc->state != ACCOUNT_READY || acc->disabled || isolated) {
 			/* Proven, so that this tells a stranger nothing. */
 			fail(s, acc->disabled || isolated ? "account-disabled" : "not-authorized", isolated ? "the account is suspended" : "no such account, or disabled");

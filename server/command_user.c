@@ -5,6 +5,7 @@
 #include "server/audit.h"
 #include "server/command_session.h"
 #include "server/datetime.h"
+#include "server/region.h"
 #include "server/session.h"
 #include "server/stream.h"
 #include "server/user_impl.h"
@@ -104,8 +105,11 @@ static void put_vcard(struct request *r, struct users *u, const struct jid *j)
 static void run_add(struct request *r, struct users *u)
 {
 	struct jid *j = account_at(r, "accountjid", 0);
+	char elsewhere[REGION_TEXT];
 
-	if (request_stored(r, user_create(u, j, request_arg(r, "password")), "accountjid", jid_full(j)))
+	if (region_refuses(r->daemon->config, j, elsewhere))
+		request_note(r, "failed", "accountjid", "%s", elsewhere);
+	else if (request_stored(r, user_create(u, j, request_arg(r, "password")), "accountjid", jid_full(j)))
 		put_vcard(r, u, j);
 	jid_unref(&j);
 }

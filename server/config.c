@@ -59,6 +59,7 @@ static const struct sterna_option server_options[] = {
 	STERNA_OPT(V, pid_file, NULL, NULL, "file for the process id"),
 	STERNA_OPT(V, control, "control.sock", NULL, "socket for sternactl"),
 	STERNA_OPT(V, module_dir, STERNA_MODULE_DIR, NULL, "folder of the modules"),
+	STERNA_OPT(V, region, NULL, NULL, "name of the region that this server is in, as eu-west"),
 	STERNA_OPT(V, shutdown_wait, "10s", "0..5m", "how long a stop waits for commits and for streams to close"),
 	{ 0 }
 };
@@ -191,6 +192,7 @@ static const struct sterna_option route_options[] = {
 	STERNA_OPT(O, authorities, NULL, NULL, "file of authorities, PEM: only a certificate from these is taken"),
 	STERNA_OPT(O, fingerprints, NULL, NULL, "SHA-256 of certificates, hexadecimal: only these are taken"),
 	STERNA_OPT(O, bind, NULL, NULL, "IP address of ours to connect from"),
+	STERNA_OPT(O, region, NULL, NULL, "name of the region that it leads to, of the same organisation"),
 	{ 0 }
 };
 
@@ -284,6 +286,7 @@ const struct sterna_option config_options[] = {
 	STERNA_OPT_SECTION(K, s2s, s2s_options, "other servers"),
 	STERNA_OPT_SECTION(K, dns, dns_options, "how other servers are looked up"),
 	STERNA_OPT_MAP(K, routes, struct config_route, domain, route_options, "fixed ways to other servers"),
+	STERNA_OPT(K, residency, NULL, NULL, "address, domain or '*.example' (all below example), and the region that its data stay in"),
 	STERNA_OPT_SECTION(K, http, http_options, "HTTP: WebSocket, BOSH and what modules serve"),
 	STERNA_OPT_SECTION(K, bytestreams, bytestream_options, "the relay for files between clients, on listeners of that kind"),
 	STERNA_OPT_SECTION(K, api, api_options, "the REST API, on listeners that serve it"),
@@ -561,6 +564,7 @@ static enum sterna_result finish(struct config *c, enum sterna_result rc, struct
 	rc = rc == STERNA_OK ? check_storage(c, err) : rc;
 	rc = rc == STERNA_OK ? check_limits(c, err) : rc;
 	rc = rc == STERNA_OK ? config_check_s2s(c, err) : rc;
+	rc = rc == STERNA_OK ? config_check_regions(c, err) : rc;
 	rc = rc == STERNA_OK ? check_admins(c, err) : rc;
 	rc = rc == STERNA_OK ? check_http(c, err) : rc;
 	rc = rc == STERNA_OK ? check_rest(c, err) : rc;

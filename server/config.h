@@ -76,6 +76,7 @@ struct config_server {
 	const char *user, *group;
 	const char *pid_file, *control;
 	const char *module_dir;
+	const char *region;                     /* its name; NULL: there are no regions */
 	struct sterna_duration shutdown_wait;
 };
 
@@ -160,6 +161,7 @@ struct config_route {
 	const char *authorities;                /* file of CA certificates that its chain must lead to */
 	struct sterna_list fingerprints;        /* SHA-256 of its certificate, hexadecimal, colons allowed */
 	const char *bind;                       /* our address to connect from; NULL: any */
+	const char *region;                     /* that it leads to; NULL: none */
 };
 
 enum config_forwarded { CONFIG_X_FORWARDED, CONFIG_FORWARDED };
@@ -234,6 +236,7 @@ struct config {
 	struct config_s2s s2s;
 	struct config_dns dns;
 	struct sterna_array routes;             /* of struct config_route */
+	struct sterna_pairs residency;          /* address, domain or "*.example", and the region that its data stay in */
 	struct config_http http;
 	struct config_bytestreams bytestreams;
 	struct config_api api;

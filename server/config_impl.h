@@ -10,5 +10,6 @@ const struct config_node *config_nth(const struct config_node *list, size_t inde
 const struct config_node *config_blame(const struct config_node *section, const char *key);
 enum sterna_result config_check_domains(const struct config_node *map, struct config_error *err);
 enum sterna_result config_check_s2s(struct config *c, struct config_error *err);
+enum sterna_result config_check_regions(struct config *c, struct config_error *err);
 
 #endif

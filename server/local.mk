@@ -26,6 +26,7 @@ server_libsterna_la_SOURCES = \
 	server/command_invite.c \
 	server/command_isolation.c \
 	server/command_list.c \
+	server/command_region.c \
 	server/command_report.c \
 	server/command_s2s.c \
 	server/command_s2s_peer.c \
@@ -35,6 +36,7 @@ server_libsterna_la_SOURCES = \
 	server/config.c server/config.h \
 	server/config_impl.h \
 	server/config_node.c server/config_node.h \
+	server/config_region.c \
 	server/config_s2s.c \
 	server/conn.c server/conn.h server/conn_impl.h \
 	server/console.c server/console.h \
@@ -110,6 +112,7 @@ server_libsterna_la_SOURCES = \
 	server/presence.c server/presence.h \
 	server/proxy_protocol.c server/proxy_protocol.h \
 	server/ratelimit.c server/ratelimit.h \
+	server/region.c server/region.h \
 	server/register.c server/register.h \
 	server/register_iq.c server/register_iq.h \
 	server/registry.c server/registry.h \

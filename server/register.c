@@ -6,6 +6,7 @@
 #include "server/audit.h"
 #include "server/invite.h"
 #include "server/net.h"
+#include "server/region.h"
 #include "server/user_impl.h"
 
 /* --- keys --- */
@@ -321,6 +322,7 @@ static void on_set(struct stream *s, struct stanza *st, const struct sterna_elem
 	const char *name = elem_child_text(st->arena, query, "username");
 	const char *password = elem_child_text(st->arena, query, "password");
 	char prepared[PASSWORD_MAX + 1];
+	char elsewhere[REGION_TEXT];
 	struct jid *j = NULL;
 
 	if (elem_child(query, "remove", NS_REGISTER) != NULL) {
@@ -329,6 +331,8 @@ static void on_set(struct stream *s, struct stanza *st, const struct sterna_elem
 		refuse(s, st, STERNA_NOT_ACCEPTABLE, "a name and a password are needed"); /* §3.1 */
 	} else if (jid_make(name, jid_full(s->host->jid), NULL, &j) != STERNA_OK) {
 		refuse(s, st, STERNA_NOT_ACCEPTABLE, "the name cannot be used");
+	} else if (region_refuses(s->worker->server->config, j, elsewhere)) {
+		refuse(s, st, STERNA_NOT_ALLOWED, elsewhere);
 	} else if (user_password(password, prepared) != STERNA_OK) {
 		refuse(s, st, STERNA_NOT_ACCEPTABLE, "the password cannot be used");
 	} else if (is_invited(s) && *s->invite->username != '\0' && strcmp(s->invite->username, jid_local(j)) != 0) {

@@ -30,7 +30,7 @@ struct command {
 	void (*fn)(struct request *r);
 	void (*current)(struct request *r);  /* answers what the form shows at first, as an object; NULL: nothing */
 };
-extern const struct command core_commands[], user_commands[], list_commands[], s2s_commands[], s2s_peer_commands[],
+extern const struct command core_commands[], user_commands[], list_commands[], s2s_commands[], region_commands[], s2s_peer_commands[],
 	service_commands[], invite_commands[], isolation_commands[], api_commands[], client_commands[], report_commands[],
 	pending_commands[];
 

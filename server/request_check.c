@@ -10,7 +10,7 @@ enum { VALUES_MAX = 1000 };
 
 /* --- the registry --- */
 
-static const struct command *const tables[] = { core_commands, user_commands, list_commands, s2s_commands, s2s_peer_commands,
+static const struct command *const tables[] = { core_commands, user_commands, list_commands, s2s_commands, region_commands, s2s_peer_commands,
 	service_commands, invite_commands, isolation_commands, api_commands, client_commands, report_commands, pending_commands };
 
 void command_each(const struct server *s, void (*fn)(void *arg, const struct found_command *f), void *arg)

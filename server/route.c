@@ -18,6 +18,7 @@
 #include "server/lane.h"
 #include "server/origin.h"
 #include "server/presence.h"
+#include "server/region.h"
 #include "server/registry.h"
 #include "server/s2s.h"
 #include "server/session.h"
@@ -366,6 +367,21 @@ static void to_server(struct worker *w, struct stanza **st, struct ack *ack)
 	stanza_unref(&away);
 }
 
+/* An account, a room, that another region has to itself: nothing of it is made here. */
+static bool refused_by_region(struct worker *w, struct stanza **st, struct ack *ack)
+{
+	char text[REGION_TEXT];
+
+	if (!region_refuses(w->server->config, (*st)->to, text))
+		return false;
+	struct sterna_call *c = leaving(w, st, ack);
+
+	route_refuse(c, STERNA_NOT_ALLOWED, text);
+	call_observe(c);
+	call_finish(c);
+	return true;
+}
+
 void route_hop(struct worker *w, struct stanza **st, struct ack *ack)
 {
 	struct host *h = (*st)->to != NULL ? server_host(w->server, jid_domain((*st)->to)) : NULL;
@@ -379,6 +395,8 @@ void route_hop(struct worker *w, struct stanza **st, struct ack *ack)
 		to_server(w, st, ack);
 		return;
 	}
+	if (refused_by_region(w, st, ack))
+		return;
 	if (h->kind == HOST_COMPONENT) {
 		to_component(w, st, ack, h);
 		return;

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "server/isolation.h"
+#include "server/region.h"
 
 /* How often a link is tried anew: quickly where the peer was there of late, so that traffic flows again soon after
  * the cause has ended; ever more slowly where it never was. */
@@ -333,19 +334,25 @@ static void sweep_link(struct s2s_link *l)
 static void measure(struct worker *w)
 {
 	const struct metric_set *set = w->server->metric_set;
+	struct region_load load[REGIONS_MAX + 1] = { 0 };  /* the last: none */
 	int64_t waiting = 0, unconfirmed = 0, oldest = 0, up = 0;
 	const struct map_entry *e;
 
 	for (size_t at = 0; (e = map_next(&w->links, &at)) != NULL;) {
 		const struct s2s_link *l = e->value;
 		const struct s2s_item *first = l->sent.first != NULL ? l->sent.first : l->waiting.first;
+		const int64_t age = first != NULL && now_us(l) > first->since_us ? (int64_t)(now_us(l) - first->since_us) : 0;
+		struct region_load *region = &load[region_index(w->server, jid_full(l->remote))];
 
 		waiting += (int64_t)l->waiting.count;
 		unconfirmed += (int64_t)l->sent.count;
 		up += l->stream != NULL;
-		if (first != NULL && now_us(l) > first->since_us && (int64_t)(now_us(l) - first->since_us) > oldest)
-			oldest = (int64_t)(now_us(l) - first->since_us);
+		oldest = age > oldest ? age : oldest;
+		region->up += l->stream != NULL;
+		region->waiting += (int64_t)(l->waiting.count + l->sent.count);
+		region->oldest_us = age > region->oldest_us ? age : region->oldest_us;
 	}
+	regions_store(w, load);
 	metric_store(set, w->index, METRIC_S2S_LINKS, 0, up);
 	metric_store(set, w->index, METRIC_S2S_LINKS, 1, (int64_t)w->links.count - up);
 	metric_store(set, w->index, METRIC_S2S_WAITING, 0, waiting);

@@ -10,6 +10,7 @@
 #include "server/s2s_impl.h"
 #include <stdlib.h>
 #include <string.h>
+#include "server/region.h"
 #include "server/route.h"
 #include "server/subscription.h"
 
@@ -174,6 +175,7 @@ static void took(struct s2s_link *l)
 		return;
 	l->latency_us = l->latency_us == 0 ? us : l->latency_us - l->latency_us / 8 + us / 8;
 	metric_observe(l->worker->server->metric_set, l->worker->index, METRIC_S2S_LATENCY, 0, us);
+	regions_observe(l->worker, jid_full(l->remote), us);
 }
 
 void s2s_queue_confirmed(struct s2s_link *l, uint32_t n)

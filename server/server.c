@@ -18,6 +18,7 @@
 #include "server/registry.h"
 #include "server/retire.h"
 #include "server/invite_iq.h"
+#include "server/region.h"
 #include "server/register_iq.h"
 #include "server/roster_iq.h"
 #include "server/s2s.h"
@@ -448,6 +449,8 @@ enum sterna_result server_new(const struct server_parts *parts, struct server **
 	s->started_us = loop_wall_us(s->workers[0]->loop);
 	rc = metrics_add(s->metrics, server_metric_table, &s->metric_set);
 	if (rc == STERNA_OK)
+		rc = regions_new(s, &s->regions);
+	if (rc == STERNA_OK)
 		metrics_on_read(s->metrics, server_on_metrics_read, s);
 	if (rc == STERNA_OK && !add_hosts(s))
 		rc = STERNA_EINVAL;
@@ -486,6 +489,7 @@ void server_free(struct server **server)
 	server_retire_all(s);
 	modules_free(s);
 	metrics_on_read(s->metrics, NULL, s);
+	regions_free(s, &s->regions);
 	if (s->metric_set != NULL)
 		metrics_remove(s->metrics, &s->metric_set);
 	metrics_free(&s->metrics);

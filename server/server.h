@@ -32,6 +32,7 @@ struct isolation;
 struct net;
 struct registry;
 struct retired;
+struct regions;
 struct s2s_loading;
 struct s2s_lookup;
 struct s2s_seen;
@@ -67,6 +68,7 @@ struct server {
 	struct metrics *metrics;
 	struct metric_set *metric_set;
 	struct net *net;                         /* NULL in the simulation */
+	struct regions *regions;                 /* that routes name (region.h) */
 	const struct s2s_ways *ways;             /* to other servers (dial.h); NULL: there are none */
 	struct bytestreams *bytestreams;         /* connections that are relayed to each other (bytestream.h) */
 	struct isolation *isolation;             /* who is kept out (isolation.h) */

@@ -48,6 +48,7 @@ EXTRA_DIST += \
 	tests/integration/test_out_of_tree.py \
 	tests/integration/test_pubsub.py \
 	tests/integration/test_rooms.py \
+	tests/integration/test_region.py \
 	tests/integration/test_register.py \
 	tests/integration/test_reload.py \
 	tests/integration/test_rfc6121_delivery.py \

@@ -84,16 +84,20 @@ def yaml(value, indent=0):
     if isinstance(value, dict):
         if not value:
             return ' {}\n'
-        lines = ''.join('%s%s:%s' % (pad, key, yaml(item, indent + 1)) for key, item in value.items())
+        lines = ''.join('%s%s:%s' % (pad, key_text(key), yaml(item, indent + 1)) for key, item in value.items())
         return ('\n' if indent else '') + lines
     if isinstance(value, list):
         return ' [' + ', '.join(flow(item) for item in value) + ']\n'
     return ' ' + flow(value) + '\n'
 
 
+def key_text(key):
+    return "'%s'" % key if key.startswith('*') else key
+
+
 def flow(value):
     if isinstance(value, dict):
-        return '{ ' + ', '.join('%s: %s' % (key, flow(item)) for key, item in value.items()) + ' }'
+        return '{ ' + ', '.join('%s: %s' % (key_text(key), flow(item)) for key, item in value.items()) + ' }'
     if isinstance(value, list):
         return '[' + ', '.join(flow(item) for item in value) + ']'
     if isinstance(value, bool):
