@@ -14,6 +14,8 @@ const char NS_SESSION[] = "urn:ietf:params:xml:ns:xmpp-session";
 const char NS_STANZAS[] = "urn:ietf:params:xml:ns:xmpp-stanzas";
 const char NS_STREAMS[] = "urn:ietf:params:xml:ns:xmpp-streams";
 
+const char ELEM_WHOLE[] = "(whole)";
+
 static const struct {
 	const char *ns;
 	size_t len;
@@ -79,6 +81,12 @@ void elem_add_text(struct arena *a, struct sterna_elem *e, const char *text, siz
 	elem_append(e, node);
 }
 
+void elem_add_whole(struct arena *a, struct sterna_elem *parent, const char *xml, size_t len)
+{
+	elem_add_text(a, parent, xml, len);
+	parent->last->ns = ELEM_WHOLE;
+}
+
 void elem_append(struct sterna_elem *parent, struct sterna_elem *child)
 {
 	child->parent = parent;
@@ -139,6 +147,7 @@ static struct sterna_elem *copy_node(struct arena *a, const struct sterna_elem *
 	if (e->name == NULL) {
 		out->text = arena_strndup(a, e->text, e->text_len);
 		out->text_len = e->text_len;
+		out->ns = e->ns;
 		return out;
 	}
 	out->name = arena_strndup(a, e->name, strlen(e->name));
@@ -232,7 +241,7 @@ const char *elem_text(struct arena *a, const struct sterna_elem *e)
 	size_t len = 0, nodes = 0;
 
 	for (const struct sterna_elem *c = e->first; c != NULL; c = c->next)
-		if (c->name == NULL) {
+		if (c->name == NULL && c->ns == NULL) {
 			only = c;
 			nodes++;
 			len += c->text_len;
@@ -242,7 +251,7 @@ const char *elem_text(struct arena *a, const struct sterna_elem *e)
 	char *out = arena_alloc(a, len + 1), *at = out;
 
 	for (const struct sterna_elem *c = e->first; c != NULL; c = c->next)
-		if (c->name == NULL) {
+		if (c->name == NULL && c->ns == NULL) {
 			memcpy(at, c->text, c->text_len);
 			at += c->text_len;
 		}

@@ -20,7 +20,7 @@ struct sterna_attr {
 	struct sterna_attr *next;
 };
 
-/** An element, or a text node (name == NULL). */
+/** An element, or a text node (name == NULL); a text node whose ns is ELEM_WHOLE holds an element as it was written. */
 struct sterna_elem {
 	const char *name;            /* NULL: this node is text */
 	const char *ns;              /* never NULL in an element */
@@ -43,6 +43,10 @@ struct sterna_elem *elem_add(struct arena *a, struct sterna_elem *parent, const 
 struct sterna_elem *elem_add_text_elem(struct arena *a, struct sterna_elem *parent, const char *name,
 	const char *text);
 void elem_add_text(struct arena *a, struct sterna_elem *e, const char *text, size_t len);
+/** A child that is text already, and is written as it is: xml_is_whole(). It can be copied and written, but those who ask
+ *  for children and text do not see it. */
+extern const char ELEM_WHOLE[];
+void elem_add_whole(struct arena *a, struct sterna_elem *parent, const char *xml, size_t len);
 void elem_append(struct sterna_elem *parent, struct sterna_elem *child); /**< child has no parent, same arena */
 void elem_remove(struct sterna_elem *child);                             /**< out of its parent */
 void elem_set_attr(struct arena *a, struct sterna_elem *e, const char *name, const char *value); /**< NULL removes */

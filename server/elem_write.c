@@ -152,7 +152,9 @@ void elem_write(struct buf *out, const struct sterna_elem *e, const char *around
 	const struct sterna_elem *at = e;
 
 	for (;;) {
-		if (at->name == NULL) {
+		if (at->name == NULL && at->ns == ELEM_WHOLE) {
+			buf_add(out, at->text, at->text_len);
+		} else if (at->name == NULL) {
 			escape(out, at->text, at->text_len, IN_TEXT);
 		} else {
 			write_start(out, at, at == e ? around : at->parent->ns);

@@ -171,7 +171,8 @@ server_libsterna_la_SOURCES = \
 	server/ws_frame.c server/ws_frame.h \
 	server/xml.c server/xml.h server/xml_impl.h \
 	server/xml_scan.c server/xml_scan.h \
-	server/xml_tree.c
+	server/xml_tree.c \
+	server/xml_whole.c
 server_libsterna_la_LIBADD = $(EXPAT_LIBS) $(OPENSSL_LIBS) $(PQ_LIBS) $(SQLITE_LIBS) \
 	$(ICU_LIBS) $(IDN2_LIBS) $(YAML_LIBS) $(JANSSON_LIBS) $(CURL_LIBS) $(UNBOUND_LIBS) $(SYSTEMD_LIBS) -lpthread -ldl -lm
 

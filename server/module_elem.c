@@ -38,6 +38,16 @@ void sterna_add_xml(struct sterna_elem *e, const char *xml)
 		log_error("module", "stored XML cannot be read", "size", LOG_UINT(xml != NULL ? strlen(xml) : 0));
 }
 
+void sterna_add_stored(struct sterna_elem *e, const char *xml)
+{
+	const size_t len = xml != NULL ? strlen(xml) : 0;
+
+	if (xml != NULL && xml_is_whole(xml, len))
+		elem_add_whole(e->arena, e, xml, len);
+	else
+		sterna_add_xml(e, xml);
+}
+
 void sterna_add_copy(struct sterna_elem *e, const struct sterna_elem *child)
 {
 	elem_append(e, elem_copy(e->arena, child));

@@ -83,5 +83,8 @@ void xml_free(struct xml_parser **p);
  *  The limits are a stream's with room for what escaping, wrapping and stamping have added.
  *  @return STERNA_EINVAL not well-formed or restricted; STERNA_ELIMIT over a limit */
 enum sterna_result xml_parse(struct arena *a, const char *text, size_t len, struct sterna_elem **out);
+/** Is this one well-formed element with a namespace of its own, in the form that elem_write() gives? Then it may stand
+ *  in a stream as it is (elem_add_whole()). Everything unusual is answered with no, however well-formed. */
+bool xml_is_whole(const char *text, size_t len);
 
 #endif

@@ -84,7 +84,7 @@ static struct sterna_elem *result_of(struct sterna_call *c, const struct mam_que
 	forwarded = sterna_add(result, "forwarded", NS_FORWARD);
 	delay = sterna_add(forwarded, "delay", NS_DELAY);
 	sterna_attr(delay, "stamp", sterna_stamp_us(id_us(db_int(rows->db, row, 0)), stamp));
-	sterna_add_xml(forwarded, rows->text[row * rows->columns + 1]);
+	sterna_add_stored(forwarded, rows->text[row * rows->columns + 1]);
 	return message;
 }
 

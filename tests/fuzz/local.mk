@@ -43,6 +43,11 @@ tests_fuzz_fuzz_xml_SOURCES = tests/fuzz/fuzz_xml.c
 tests_fuzz_fuzz_xml_LDADD = $(FUZZ_LDADD)
 tests_fuzz_fuzz_xml_LDFLAGS = $(FUZZ_LINKFLAGS)
 
+noinst_PROGRAMS += tests/fuzz/fuzz_whole
+tests_fuzz_fuzz_whole_SOURCES = tests/fuzz/fuzz_whole.c
+tests_fuzz_fuzz_whole_LDADD = $(FUZZ_LDADD)
+tests_fuzz_fuzz_whole_LDFLAGS = $(FUZZ_LINKFLAGS)
+
 noinst_PROGRAMS += tests/fuzz/fuzz_config
 tests_fuzz_fuzz_config_SOURCES = tests/fuzz/fuzz_config.c
 tests_fuzz_fuzz_config_LDADD = $(FUZZ_LDADD)

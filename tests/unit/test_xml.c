@@ -526,6 +526,58 @@ START_TEST(stored_element_is_read_back)
 }
 END_TEST
 
+/* What is written by us passes as it is; what is unusual, or wrong, has to be read. */
+START_TEST(what_is_whole_needs_no_reading)
+{
+	static const char *const whole[] = { "<a xmlns='x'/>", "<a xmlns=\"x\"></a>",
+		"<message xmlns='jabber:client' to='a&apos;b' xml:lang='cs'><body>&lt;\xc3\xa9&#13;\n</body><x xmlns='urn:x' b=''>"
+		"<y/>t<message xmlns='jabber:client'/></x></message>" };
+	static const char *const other[] = { "", "x", "<", "<a/>", "<a xmlns=''/>", "<a xmlns='x'>", "<a xmlns='x'/><b xmlns='x'/>",
+		" <a xmlns='x'/>", "<a xmlns='x'/>\n", "<a xmlns='x'></b>", "<a xmlns='x'><b></a></b>", "<a xmlns='x'>&nbsp;</a>",
+		"<a xmlns='x'>&</a>", "<a xmlns='x'>]]></a>", "<a xmlns='x'><!-- --></a>", "<a xmlns='x'><![CDATA[x]]></a>",
+		"<a xmlns='x'><?x?></a>", "<p:a xmlns='x' xmlns:p='x'/>", "<a xmlns='x' xmlns:p='y' p:b=''/>", "<a xmlns='x' b='1' b='2'/>",
+		"<a xmlns='x' b='<'/>", "<a xmlns='x' b=1/>", "<a xmlns='x' b/>", "<a xmlns='x'b='1'/>", "<a xmlns='x'>\xff</a>",
+		"<a xmlns='x'>\x01</a>", "<a xmlns='x'>\xed\xa0\x80</a>", "<a xmlns='x'>\xef\xbf\xbf</a>", "<a xmlns='x'>\xc3</a>",
+		"<a xmlns='x' b='\n'/>", "<1 xmlns='x'/>", "<a xmlns='x'/ >", "<a xmlns='http://www.w3.org/2000/xmlns/'/>",
+		"<a xmlns='x' xml='1'/>", "<a xmlns='x'></a", "<a xmlns='x'><b/", "<!DOCTYPE a><a xmlns='x'/>" };
+	struct buf deep = BUF_INIT;
+
+	for (size_t i = 0; i < sizeof whole / sizeof *whole; i++)
+		ck_assert_msg(xml_is_whole(whole[i], strlen(whole[i])), "%s", whole[i]);
+	for (size_t i = 0; i < sizeof other / sizeof *other; i++)
+		ck_assert_msg(!xml_is_whole(other[i], strlen(other[i])), "%s", other[i]);
+	for (size_t n = 0; n < strlen(whole[2]); n++)
+		ck_assert(!xml_is_whole(whole[2], n));
+	for (int i = 0; i < 33; i++)
+		buf_puts(&deep, "<a xmlns='x'>");
+	for (int i = 0; i < 33; i++)
+		buf_puts(&deep, "</a>");
+	ck_assert(!xml_is_whole(buf_str(&deep), buf_len(&deep)));
+	ck_assert(xml_is_whole(buf_str(&deep) + 13, buf_len(&deep) - 17));
+	buf_release(&deep);
+}
+END_TEST
+
+START_TEST(a_whole_element_is_written_as_it_is)
+{
+	static const char text[] = "<b xmlns='y'>a &amp; b</b>";
+	struct arena *a = arena_new(0);
+	struct sterna_elem *e = elem_new(a, "a", "x"), *copy;
+	struct buf out = BUF_INIT;
+
+	elem_add_text(a, e, "<", 1);
+	elem_add_whole(a, e, text, strlen(text));
+	ck_assert_str_eq(elem_text(a, e), "<");
+	ck_assert_ptr_null(elem_first(e));
+	copy = elem_copy(a, e);
+	ck_assert_str_eq(elem_text(a, copy), "<");
+	elem_write(&out, copy, NULL);
+	ck_assert_str_eq(buf_str(&out), "<a xmlns='x'>&lt;<b xmlns='y'>a &amp; b</b></a>");
+	buf_release(&out);
+	arena_free(&a);
+}
+END_TEST
+
 START_TEST(what_is_written_is_read_as_the_same)
 {
 	setup();
@@ -600,6 +652,8 @@ int main(void)
 	tcase_add_test(t, reset_begins_a_new_document);
 	tcase_add_test(t, handler_may_free_the_parser);
 	tcase_add_test(t, stored_element_is_read_back);
+	tcase_add_test(t, what_is_whole_needs_no_reading);
+	tcase_add_test(t, a_whole_element_is_written_as_it_is);
 	tcase_add_test(t, second_wall_stands_without_the_first);
 	tcase_add_test(t, expat_is_new_enough);
 	suite_add_tcase(s, t);
