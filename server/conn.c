@@ -191,6 +191,8 @@ static void fit_record(struct conn *c, size_t len)
 		return;
 	c->small_records = small;
 	SSL_set_max_send_fragment(c->ssl, small ? SMALL_RECORD : RECORD);
+	/* The smaller maximum took this down with it; the larger one does not bring it back. */
+	SSL_set_split_send_fragment(c->ssl, small ? SMALL_RECORD : RECORD);
 }
 
 static ssize_t write_some(struct conn *c, const char *bytes, size_t len)

@@ -329,6 +329,57 @@ START_TEST(a_mebibyte_each_way_through_tls)
 }
 END_TEST
 
+/* Headers of records that a client reads: how many, and the longest record. */
+struct records {
+	unsigned count, longest;
+};
+
+static void on_record(int writes, int version, int type, const void *header, size_t len, SSL *ssl, void *arg)
+{
+	struct records *r = arg;
+	const unsigned char *h = header;
+
+	(void)version;
+	(void)ssl;
+	if (writes || type != SSL3_RT_HEADER || len != 5)
+		return;
+	const unsigned size = (unsigned)h[3] << 8 | h[4];
+
+	r->count++;
+	r->longest = size > r->longest ? size : r->longest;
+}
+
+static void send_two_hundred_kib(void *arg)
+{
+	struct side *s = arg;
+	char *bytes = pattern(200 << 10);
+
+	buf_add(&s->t->out, bytes, 200 << 10);
+	transport_send_later(s->t);
+	free(bytes);
+}
+
+/* What is short goes in short records, for which little memory is enough; much goes in long ones all the same. */
+START_TEST(much_behind_little_goes_in_long_records)
+{
+	struct records seen = { 0, 0 };
+	char *expected = pattern(200 << 10), *got = malloc(200 << 10);
+
+	secure_echo();
+	check_echo("short");
+	SSL_set_msg_callback(client.ssl, on_record);
+	SSL_set_msg_callback_arg(client.ssl, &seen);
+	worker_call(&workers[0], send_two_hundred_kib, &side);
+	ck_assert(client_read(&client, got, 200 << 10));
+	ck_assert_mem_eq(got, expected, 200 << 10);
+	ck_assert_uint_gt(seen.longest, 16384);
+	ck_assert_uint_le(seen.count, 16);
+	check_echo("short again");
+	free(expected);
+	free(got);
+}
+END_TEST
+
 static void send_mebibyte_and_close(void *arg)
 {
 	struct side *s = arg;
@@ -735,6 +786,7 @@ int main(void)
 	tcase_add_test(tc, renegotiation_is_refused);
 	tcase_add_test(tc, four_mebibytes_pass_a_slow_reader);
 	tcase_add_test(tc, a_mebibyte_each_way_through_tls);
+	tcase_add_test(tc, much_behind_little_goes_in_long_records);
 	tcase_add_test(tc, close_lets_output_leave_and_says_goodbye);
 	tcase_add_test(tc, close_waits_only_so_long_for_the_peer);
 	tcase_add_test(tc, the_peers_close_is_told);
