@@ -109,7 +109,8 @@ server_libsterna_la_SOURCES = \
 	server/pie_read.c \
 	server/precis.c server/precis.h \
 	server/precis_class.c \
-	server/presence.c server/presence.h \
+	server/presence.c server/presence.h server/presence_impl.h \
+	server/presence_show.c \
 	server/proxy_protocol.c server/proxy_protocol.h \
 	server/ratelimit.c server/ratelimit.h \
 	server/region.c server/region.h \

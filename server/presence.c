@@ -1,8 +1,8 @@
-/* presence.c - broadcast, probes, directed presence.
+/* presence.c - broadcast, directed presence, what comes in.
  *
  * A broadcast is one stanza, shared: one mail for each other worker with the list of contacts. A contact who
  * is not in memory there has no sessions, and nothing is loaded for it. */
-#include "server/presence.h"
+#include "server/presence_impl.h"
 #include <stdlib.h>
 #include <string.h>
 #include "server/account.h"
@@ -48,13 +48,11 @@ static void arrive(struct worker *w, struct stanza *st, const struct jid *contac
 	call_run_hooks(c, STERNA_IN_POLICY, STERNA_IN_COPY, show_end);
 }
 
-static void answer_probe(struct worker *w, const struct jid *contact, const struct jid *prober);
-
 static void run_fan(struct fan *f)
 {
 	for (size_t i = 0; i < f->count; i++) {
 		if (f->prober != NULL)
-			answer_probe(f->to, f->contacts[i], f->prober);
+			presence_answer(f->to, f->contacts[i], f->prober);
 		else
 			arrive(f->to, f->stanza, f->contacts[i]);
 		jid_unref(&f->contacts[i]);
@@ -90,7 +88,10 @@ static void remote(struct spread *s, const struct jid *contact)
 	struct stanza *copy;
 
 	if (s->prober != NULL) {
-		copy = stanza_make("presence", "probe", s->prober, contact, NULL);
+		struct jid *bare = jid_to_bare(s->prober);
+
+		copy = stanza_make("presence", "probe", bare, contact, NULL); /* §4.3 */
+		jid_unref(&bare);
 	} else {
 		struct arena *a = arena_new(512);
 		struct sterna_elem *e = elem_copy(a, s->stanza->elem);
@@ -228,13 +229,18 @@ static void first_presence(struct sterna_session *s)
 {
 	struct account *a = s->account;
 	struct spread probes;
+	bool is_first = true;
 
 	for (struct sterna_session *o = a->sessions; o != NULL; o = o->next)
-		if (o != s && o->available && o->presence != NULL)
+		if (o != s && o->available && o->presence != NULL) {
 			session_send(s, o->presence, s->jid, 0);
+			is_first = false;
+		}
 	spread_begin(&probes, a->worker, NULL, s->jid);
 	each_contact(a, SUB_TO, &probes);
 	spread_end(&probes);
+	if (is_first)
+		subscription_again(s);
 	subscription_pending(s);
 }
 
@@ -259,6 +265,7 @@ static void become_unavailable(struct sterna_session *s, struct stanza *st, stru
 	a->last_logout_us = loop_wall_us(a->worker->loop);
 	broadcast(s, st);
 	to_own_sessions(a, st);
+	session_send(s, st, a->jid, 0); /* §4.5.2: also to the one that has said it */
 	send_directed_end(s, st);
 	modules_event(a->worker, STERNA_SESSION_UNAVAILABLE, a, s, within);
 }
@@ -356,109 +363,17 @@ bool presence_directed(struct sterna_call *c)
 	return true;
 }
 
-/* --- probes: §4.3.2 --- */
-
-static void send_presence(struct worker *w, struct stanza *st, const struct jid *to)
-{
-	struct arena *a = arena_new(1024);
-	struct sterna_elem *e = elem_copy(a, st->elem);
-	struct stanza *copy = NULL;
-
-	elem_set_attr(a, e, "to", jid_full(to));
-	if (stanza_new(&a, e, &copy) == STERNA_OK) {
-		copy->may_bounce = false;
-		route_hop(w, &copy, NULL);
-	}
-	arena_free(&a);
-}
-
-static void send_type(struct worker *w, const struct jid *from, const struct jid *to, const char *type)
-{
-	struct stanza *st = stanza_make("presence", type, from, to, NULL);
-
-	st->may_bounce = false;
-	route_hop(w, &st, NULL);
-}
-
-static void show_to(struct account *a, const struct jid *to, bool say_unavailable)
-{
-	bool any = false;
-
-	for (struct sterna_session *s = a->sessions; s != NULL; s = s->next) {
-		if (!s->available || s->presence == NULL)
-			continue;
-		any = true;
-		send_presence(a->worker, s->presence, to);
-	}
-	if (!any && say_unavailable)
-		send_type(a->worker, a->jid, to, "unavailable");
-}
-
-/* A contact that is not in memory has no session: unavailable, and nobody is loaded for that. The prober's
- * own roster says that it may see the contact. */
-static void answer_probe(struct worker *w, const struct jid *contact, const struct jid *prober)
-{
-	struct account *a = account_find(w, jid_bare(contact));
-
-	if (a == NULL || a->session_count == 0 || account_hides(a, prober))
-		send_type(w, contact, prober, "unavailable");
-	else if (roster_has_from(&a->roster, jid_bare(prober)))
-		show_to(a, prober, true);
-	else
-		send_type(w, a->jid, prober, "unsubscribed");
-}
-
-void presence_show(struct account *a, const struct jid *contact)
-{
-	show_to(a, contact, false);
-}
-
-void presence_hide(struct account *a, const struct jid *contact)
-{
-	for (struct sterna_session *s = a->sessions; s != NULL; s = s->next)
-		if (s->available)
-			send_type(a->worker, s->jid, contact, "unavailable");
-}
-
-/* By XEP-0191 §5. */
-static bool is_within(const struct jid *j, const char *item)
-{
-	const size_t domain = strlen(jid_domain(j));
-
-	return strcmp(item, jid_full(j)) == 0 || strcmp(item, jid_bare(j)) == 0 || strcmp(item, jid_domain(j)) == 0
-		|| (jid_resource(j) != NULL && strncmp(item, jid_domain(j), domain) == 0 && item[domain] == '/'
-			&& strcmp(item + domain + 1, jid_resource(j)) == 0);
-}
-
-static void hide_directed(struct sterna_session *s, const char *item)
-{
-	struct jid **to = xalloc(s->directed->count * sizeof(struct jid *));
-	struct map_entry *e;
-	size_t count = 0;
-
-	for (size_t at = 0; (e = map_next(s->directed, &at)) != NULL;)
-		if (jid_parse(e->key, strlen(e->key), &to[count]) == STERNA_OK && is_within(to[count], item))
-			count++;
-		else
-			jid_unref(&to[count]);
-	for (size_t i = 0; i < count; i++) {
-		free(map_remove(s->directed, jid_full(to[i])));
-		send_type(s->account->worker, s->jid, to[i], "unavailable");
-		jid_unref(&to[i]);
-	}
-	free(to);
-	if (count > 0)
-		sm_save(s);
-}
-
-void presence_hide_directed(struct account *a, const char *item)
-{
-	for (struct sterna_session *s = a->sessions; s != NULL; s = s->next)
-		if (s->directed != NULL && s->directed->count > 0)
-			hide_directed(s, item);
-}
-
 /* --- presence has come for an account --- */
+
+/* §4.6.1: whoever has left need not hear that we leave. */
+static void has_left(struct sterna_session *s, const struct jid *who)
+{
+	char *was = s->directed != NULL ? map_remove(s->directed, jid_full(who)) : NULL;
+
+	if (was != NULL)
+		sm_save(s);
+	free(was);
+}
 
 void presence_in(struct sterna_call *c)
 {
@@ -466,18 +381,14 @@ void presence_in(struct sterna_call *c)
 	const char *resource = jid_resource(st->to);
 
 	if (st->type == PRESENCE_PROBE) {
-		if (jid_bare_equal(st->from, c->account->jid) || roster_has_from(&c->account->roster, jid_bare(st->from)))
-			show_to(c->account, st->from, true);
-		return; /* a stranger learns nothing, not even that there is nothing: §4.3.2 allows silence */
-	}
-	if (resource != NULL) {
-		struct sterna_session *s = account_session(c->account, resource);
-
-		if (s != NULL)
-			session_send(s, c->stanza, NULL, 0);
+		presence_probed(c);
 		return;
 	}
-	for (struct sterna_session *s = c->account->sessions; s != NULL; s = s->next)
-		if (s->available)
-			session_send(s, c->stanza, NULL, 0);
+	for (struct sterna_session *s = c->account->sessions; s != NULL; s = s->next) {
+		if (resource != NULL ? strcmp(jid_resource(s->jid), resource) != 0 : !s->available)
+			continue;
+		if (st->type == PRESENCE_UNAVAILABLE)
+			has_left(s, st->from);
+		session_send(s, c->stanza, NULL, 0);
+	}
 }

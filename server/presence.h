@@ -15,6 +15,8 @@ bool presence_directed(struct sterna_call *c);
 void presence_forget(struct sterna_session *s);
 /** Presence has come for c->account: available, unavailable, error, probe. */
 void presence_in(struct sterna_call *c);
+/** A probe of someone who may not see who it asks for, or for whom there is no such account: the same answer (§4.3.2). */
+void presence_refuse_probe(struct worker *w, const struct stanza *probe);
 /** The session ends without having said so (§4.5.2). */
 void presence_gone(struct sterna_session *s);
 /** To one contact: the presence of all available sessions (§3.1.6), or that they are unavailable. */

@@ -550,6 +550,14 @@ static void offline_end(struct sterna_call *c, enum sterna_verdict v)
 	message_in(c, c->plan);
 }
 
+/* §8.5.3.2.2: an answer, or a notice, to a resource that is not there. */
+static bool is_for_nobody(const struct sterna_call *c)
+{
+	const char *resource = jid_resource(c->stanza->to);
+
+	return resource != NULL && c->stanza->type != PRESENCE_SUBSCRIBE && account_session(c->account, resource) == NULL;
+}
+
 static void after_in_hooks(struct sterna_call *c, enum sterna_verdict v)
 {
 	if (v != STERNA_NEXT) {
@@ -572,10 +580,10 @@ static void after_in_hooks(struct sterna_call *c, enum sterna_verdict v)
 		iq_in(c);
 		return;
 	default:
-		if (subscription_is(c->stanza->type))
-			subscription_in(c);
-		else
+		if (!subscription_is(c->stanza->type))
 			presence_in(c);
+		else if (!is_for_nobody(c))
+			subscription_in(c);
 		in_end(c);
 	}
 }
@@ -602,6 +610,8 @@ static void in_account(struct sterna_call *c)
 	}
 	if (c->account->state == ACCOUNT_ABSENT) {
 		/* The same for a stranger as where there is an account without sessions: RFC 6121 §8.5.1. */
+		if (c->stanza->kind == STERNA_PRESENCE && c->stanza->type == PRESENCE_PROBE)
+			presence_refuse_probe(c->worker, c->stanza);
 		if (c->stanza->kind == STERNA_PRESENCE
 			|| (c->stanza->kind == STERNA_MESSAGE && c->stanza->type == MESSAGE_HEADLINE))
 			in_end(c);

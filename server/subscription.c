@@ -190,6 +190,31 @@ void subscription_in(struct sterna_call *c)
 		presence_hide(a, st->from);
 }
 
+void subscription_again(struct sterna_session *s)
+{
+	struct account *a = s->account;
+	struct map_entry *e;
+
+	for (size_t at = 0; (e = map_next(&a->roster.items, &at)) != NULL;) {
+		const struct roster_item *i = e->value;
+		struct jid *to = NULL;
+		char id[33];
+
+		if (!i->ask || i->removed || jid_parse(i->jid, strlen(i->jid), &to) != STERNA_OK)
+			continue;
+		const struct host *h = server_host(a->worker->server, jid_domain(to));
+
+		if ((h == NULL || h->kind == HOST_COMPONENT) && !account_hides(a, to)) {
+			worker_token(a->worker, id);
+			struct stanza *st = stanza_make("presence", "subscribe", a->jid, to, id);
+
+			st->may_bounce = false;
+			route_hop(a->worker, &st, NULL);
+		}
+		jid_unref(&to);
+	}
+}
+
 void subscription_pending(struct sterna_session *s)
 {
 	struct account *a = s->account;
