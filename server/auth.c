@@ -276,6 +276,7 @@ static void proven(struct stream *s, const char *local, const char *mechanism)
 		return;
 	}
 	free(s->authenticated_by);
+	s->tries = 0;
 	s->authenticated_by = xstrdup(mechanism);
 	stream_hold(s, HOLD_WORK);
 	gate_leave(&a->ticket->pass);

@@ -81,6 +81,8 @@ void c2s_features(struct stream *s)
 	arena_free(&a);
 }
 
+enum { LANG_MAX = 35, BIND_TRIES = 5 };
+
 /* RFC 6120 §4.7: 'to' must be one of our hosts; after authentication the same one. */
 static bool from_is_ours(struct stream *s, const struct sterna_elem *root)
 {
@@ -125,6 +127,19 @@ static bool find_host(struct stream *s, const struct sterna_elem *root)
 	return from_is_ours(s, root);
 }
 
+/* §4.7.4: an identifier as in BCP 47; one that is ours needs not be said again. */
+static void take_lang(struct stream *s, const struct sterna_elem *root)
+{
+	const char *lang = elem_attr_ns(root, "lang", NS_XML);
+	const size_t len = lang != NULL ? strlen(lang) : 0;
+
+	free(s->lang);
+	s->lang = NULL;
+	if (len > 0 && len <= LANG_MAX && strcmp(lang, "en") != 0
+		&& strspn(lang, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-") == len)
+		s->lang = xstrdup(lang);
+}
+
 static void opened(struct stream *s, const struct sterna_elem *root)
 {
 	const char *version = elem_attr(root, "version");
@@ -135,6 +150,7 @@ static void opened(struct stream *s, const struct sterna_elem *root)
 		stream_error(s, "unsupported-version", NULL);
 		return;
 	}
+	take_lang(s, root);
 	stream_header(s, jid_full(s->host->jid));
 	if (s->state == STREAM_NEW)
 		stream_enter(s, s->transport->secure || s->web ? STREAM_SECURE : STREAM_OPEN);
@@ -183,6 +199,10 @@ static void bind_resource(struct stream *s, struct stanza *st, const struct ster
 	const enum sterna_result rc = a->state != ACCOUNT_READY ? STERNA_EUNAVAILABLE
 		: session_bind(a, s, elem_child_text(st->arena, e, "resource"), &session);
 
+	if (rc != STERNA_OK && ++s->tries > BIND_TRIES) {
+		stream_error(s, "policy-violation", "too many attempts to bind a resource"); /* §7.7.3 */
+		return;
+	}
 	if (rc != STERNA_OK) {
 		iq_error(s, st, rc == STERNA_EINVAL ? STERNA_BAD_REQUEST : rc == STERNA_EEXISTS ? STERNA_CONFLICT
 			: STERNA_RESOURCE_CONSTRAINT, NULL);
@@ -446,6 +466,9 @@ static void stanza(struct stream *s, struct arena **a, struct sterna_elem *e)
 			return;
 		}
 	}
+	/* §8.1.5: what people read says in which language it is. */
+	if (s->lang != NULL && *e->name != 'i' && elem_attr_ns(e, "lang", NS_XML) == NULL)
+		elem_set_attr_ns(*a, e, "lang", NS_XML, s->lang);
 	if (stanza_new(a, e, &st) != STERNA_OK) {
 		improper(s, a, e);
 	} else if (!from_is_own(s, st)) {

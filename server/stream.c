@@ -119,6 +119,10 @@ static void write_header(struct stream *s, const char *from_domain)
 		buf_lit(out, "' from='");
 		xml_escape_attr(out, from_domain, strlen(from_domain));
 	}
+	if (s->claimed != NULL) { /* §4.7.2: whoever says who it is hears it back */
+		buf_lit(out, "' to='");
+		xml_escape_attr(out, jid_full(s->claimed), strlen(jid_full(s->claimed)));
+	}
 	if (s->kind->content_ns != NS_COMPONENT)
 		buf_lit(out, "' version='1.0' xml:lang='en");
 	buf_lit(out, "'>");
@@ -337,6 +341,7 @@ void stream_free_now(struct stream *s)
 	free(s->authenticated_by);
 	free(s->agent_id);
 	free(s->client);
+	free(s->lang);
 	atomic_fetch_sub(&s->worker->server->streams, 1);
 	free(s);
 }

@@ -93,6 +93,7 @@ struct stream {
 	char *agent_id;              /* of SASL2's user-agent, a UUID; secret (XEP-0386 §3.2.1); NULL */
 	char *tried;                 /* as whom a login was tried, while its failure is told; NULL */
 	char *client;                /* its software and device, for lists; NULL */
+	char *lang;                  /* of its stanzas that say none (RFC 6120 §4.7.4); NULL: ours */
 	struct timer deadline;       /* of the state: TLS, authentication, bind */
 	struct timer thaw;           /* reading goes on: a rate was passed */
 	struct task end_task;        /* the end, when nobody stands in it any more */
@@ -104,7 +105,7 @@ struct stream {
 	struct xml_limits limits;
 	uint64_t heard_us;           /* when bytes came last */
 	uint64_t read_bytes;         /* all that came */
-	unsigned tries;              /* failed authentications */
+	unsigned tries;              /* failed authentications; then, failed attempts to bind */
 	unsigned holds;              /* reading is held back by: bits of enum stream_hold */
 	bool header_sent, direct_tls, end_seen, cut, ending, ping_sent, known;
 	bool web;                    /* over HTTP: TLS is not this stream's matter */

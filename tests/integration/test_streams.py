@@ -388,3 +388,60 @@ def test_resource_conflict(t):
         condition = first.wait_closed()
         check(condition == 'conflict', 'the old stream ended with %s' % condition)
     second.ping('p')
+
+
+def header(host, more=''):
+    return ("<?xml version='1.0'?><stream:stream to='%s' version='1.0' %s xmlns='jabber:client' "
+            "xmlns:stream='http://etherx.jabber.org/streams'>" % (host, more))
+
+
+@accounts('juliet')
+def test_header_says_to_whom(t):
+    """RFC 6120 §4.7.2: the response has 'to' where the header had 'from', as a bare JID; else none"""
+    for given, wanted in (("from='%s'" % t.bare('juliet'), t.bare('juliet')), ("from='%s/x'" % t.bare('juliet'), t.bare('juliet')),
+                          ('', None), ("from=''", None)):
+        one = t.client('juliet').connect()
+        one.open(header(one.host, given))
+        check(one.stream.header.get('to') == wanted, '%r: to is %r' % (given, one.stream.header.get('to')))
+        one.close()
+
+
+@accounts('juliet')
+def test_too_many_binds(t):
+    """RFC 6120 §7.7.3: five resources that cannot be are answered with an error, the sixth ends the stream; the sixth may be a good one"""
+    bad = ("<iq type='set' id='b%d'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><resource>\u00a0\u202e</resource></bind></iq>")
+    for good in (True, False):
+        one = t.client('juliet').connect()
+        one.secure()
+        one.authenticate()
+        for i in range(5):
+            one.send(bad % i)
+            answer = one.wait_for(lambda e: e.get('id') == 'b%d' % i)
+            check(answer.get('type') == 'error', 'the resource was taken')
+        if good:
+            one.bind()
+            one.ping('p')
+            one.close()
+        else:
+            one.send(bad % 5)
+            check(one.wait_closed() == 'policy-violation', 'another end')
+
+
+@accounts('juliet', 'romeo')
+def test_language_of_the_stream(t):
+    """RFC 6120 §4.7.4, §8.1.5: what a client sends is in the language of its stream, unless it says another"""
+    juliet, romeo = t.client('juliet'), t.login('romeo')
+    for lang, wanted in (('de-CH', 'de-CH'), ('en', None), ('no language!', None)):
+        juliet = t.client('juliet').connect()
+        plain = juliet.open
+        juliet.open = lambda said=None, lang=lang, plain=plain, one=juliet: plain(said or header(one.host, "xml:lang='%s'" % lang))
+        juliet.secure()
+        juliet.authenticate()
+        juliet.bind()
+        juliet.send("<message to='%s' type='chat' id='m1'><body>x</body></message>"
+                    "<message to='%s' type='chat' id='m2' xml:lang='fr'><body>x</body></message>" % (romeo.jid, romeo.jid))
+        for ident, which in (('m1', wanted), ('m2', 'fr')):
+            got = romeo.wait_for(lambda e: e.get('id') == ident)
+            got = got.get('{http://www.w3.org/XML/1998/namespace}lang')
+            check(got == which, '%s: %r instead of %r' % (lang, got, which))
+        juliet.close()
