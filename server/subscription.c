@@ -193,6 +193,8 @@ void subscription_in(struct sterna_call *c)
 void subscription_again(struct sterna_session *s)
 {
 	struct account *a = s->account;
+	const int64_t now = loop_wall_us(a->worker->loop);
+	const struct config *config = a->worker->server->config;
 	struct map_entry *e;
 
 	for (size_t at = 0; (e = map_next(&a->roster.items, &at)) != NULL;) {
@@ -200,7 +202,8 @@ void subscription_again(struct sterna_session *s)
 		struct jid *to = NULL;
 		char id[33];
 
-		if (!i->ask || i->removed || jid_parse(i->jid, strlen(i->jid), &to) != STERNA_OK)
+		/* Until then the first one waits in the queue for that server. */
+		if (!i->ask || i->removed || now - id_time_us(i->version) < config->s2s.queue_time.us || jid_parse(i->jid, strlen(i->jid), &to) != STERNA_OK)
 			continue;
 		const struct host *h = server_host(a->worker->server, jid_domain(to));
 

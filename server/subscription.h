@@ -18,7 +18,7 @@ bool subscription_preapprove(struct sterna_call *c, const struct jid *contact);
 void subscription_in(struct sterna_call *c);
 /** Requests that nobody has answered yet, to a session that has become available (§3.1.3). */
 void subscription_pending(struct sterna_session *s);
-/** Requests to contacts of other servers that were never answered are sent again (§3.1.2). */
+/** Requests to contacts of other servers that were not answered in s2s.queue_time are sent again (§3.1.2). */
 void subscription_again(struct sterna_session *s);
 /** The item has changed: new version, stored in c's batch, pushed to interested sessions after the commit. */
 void roster_changed(struct sterna_call *c, struct account *a, struct roster_item *i);

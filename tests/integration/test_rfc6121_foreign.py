@@ -37,7 +37,7 @@ def test_probes_of_strangers(t):
 
 @accounts()
 def test_own_probes(t):
-    """RFC 6121 §4.3, §3.1.2: probes come from the bare JID; a request that was not answered is sent again with the next session"""
+    """RFC 6121 §4.3, §3.1.2: probes come from the bare JID; a request that was not answered in time is sent again with the next session"""
     with daemon(t, before=with_component()) as server:
         echo = joined(t, server)
         juliet = client(t, server, 'juliet').login()
@@ -46,6 +46,10 @@ def test_own_probes(t):
         echo.send("<presence type='subscribed' from='romeo@echo' to='juliet@localhost'/>")
         juliet.wait_for(lambda e: e.get('type') == 'subscribed')
         juliet.close()
+        server.stop()
+        server.sql("UPDATE roster SET version = version - 600000 * CAST(1048576 AS bigint) WHERE contact = 'tybalt@echo'")
+        server.start()                                      # ten minutes later
+        echo = joined(t, server)
         juliet = client(t, server, 'juliet', resource='next').login()
         got = {(each.get('type'), each.get('from'), each.get('to')) for each in (presence(echo), presence(echo))}
         check(got == {('probe', 'juliet@localhost', 'romeo@echo'), ('subscribe', 'juliet@localhost', 'tybalt@echo')}, repr(got))
