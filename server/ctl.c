@@ -130,7 +130,8 @@ static enum ctl_exit open_storage(struct ctl *c)
 	case STERNA_OK:
 		return CTL_OK;
 	case STERNA_EUNAVAILABLE:
-		return ctl_fail(CTL_FAILED, "the database cannot be reached");
+		return ctl_fail(CTL_FAILED, s->driver == CONFIG_SQLITE ? "the database '%s' cannot be read or written now"
+			: "the database cannot be reached", s->path);
 	case STERNA_ELIMIT:
 		return ctl_fail(CTL_FAILED, "the database was written by a newer release; use its sternactl");
 	default:

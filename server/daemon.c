@@ -67,7 +67,7 @@ static enum sterna_result make_server(struct daemon *d)
 	return rc;
 }
 
-static int storage_code(enum sterna_result rc)
+static int storage_code(const struct config_storage *c, enum sterna_result rc)
 {
 	switch (rc) {
 	case STERNA_OK:
@@ -79,7 +79,7 @@ static int storage_code(enum sterna_result rc)
 		fputs("sternad: the database cannot be opened as it is configured; see the log\n", stderr);
 		return EXIT_CONFIG;
 	case STERNA_EUNAVAILABLE:
-		fputs("sternad: the database cannot be reached; see the log\n", stderr);
+		fprintf(stderr, "sternad: the database cannot be %s; see the log\n", c->driver == CONFIG_SQLITE ? "read or written now" : "reached");
 		return EXIT_UNAVAILABLE;
 	default:
 		fputs("sternad: the database cannot be used; see the log\n", stderr);
@@ -149,7 +149,7 @@ int daemon_open(const char *path, struct daemon *d)
 	if (rc == STERNA_OK)
 		rc = db_migrate(d->db, &from, &to);
 	if (rc != STERNA_OK)
-		return storage_code(rc);
+		return storage_code(&d->config->storage, rc);
 	if (!is_alone(d->db))
 		return EXIT_TEMPORARY;
 	if (from != to)
@@ -157,7 +157,7 @@ int daemon_open(const char *path, struct daemon *d)
 	if (loop_new(&d->loop) != STERNA_OK || work_pool_new(2, WORK_DEPTH, &d->pool) != STERNA_OK)
 		return EXIT_TEMPORARY;
 	if (db_maintain(d->db, loop_wall_us(d->loop) / 1000) != STERNA_OK)
-		return storage_code(STERNA_EIO);
+		return storage_code(&d->config->storage, STERNA_EIO);
 	rc = make_server(d);
 	if (rc == STERNA_OK) {
 		d->server->memory_limit = memory_limit();

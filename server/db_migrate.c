@@ -145,8 +145,6 @@ static enum sterna_result run_file(struct db *db, const struct migration *m)
 	}
 	if (rc != STERNA_OK)
 		db_log_error("a migration failed and was rolled back", m->file, NULL);
-	else
-		db_log_notice("migrated", m->file);
 	return rc;
 }
 
@@ -170,9 +168,9 @@ static enum sterna_result step(struct db *db, const struct migrations *m, int64_
 		rc = run_file(db, &m->items[*version]);
 	if (rc == STERNA_OK)
 		rc = db->driver->script(db, db->driver->unlock);
-	if (rc == STERNA_OK)
-		*version += *more;
-	else
+	if (rc == STERNA_OK && *more)
+		db_log_notice("migrated", m->items[(*version)++].file);
+	else if (rc != STERNA_OK)
 		(void)db->driver->script(db, db->driver->rollback);
 	return rc;
 }

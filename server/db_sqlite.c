@@ -632,6 +632,9 @@ static enum sterna_result lite_script(struct db *db, const char *sql)
 {
 	struct lite *l = db->impl;
 	struct lite_conn *k = l->memory ? &l->write : &l->now;
+	/* A full disk has ended the transaction already. */
+	if (sql == db->driver->rollback && sqlite3_get_autocommit(k->db))
+		return STERNA_OK;
 	const enum sterna_result rc = conn_script(k, sql);
 
 	if (rc != STERNA_OK)

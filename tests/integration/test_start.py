@@ -208,6 +208,27 @@ def test_schema_of_a_newer_version(t):
 
 
 @accounts()
+def test_disk_that_is_full(t):
+    """A full disk: said, with the file; when there is room it starts"""
+    with Trial() as trial:
+        small = trial.server.home / 'small'
+        small.mkdir()
+        if subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=100k', 'tmpfs', str(small)], capture_output=True).returncode:
+            t.skip('no file system can be mounted here')
+        try:
+            trial.text = trial.text.replace(str(trial.server.home / 'sterna.db'), str(small / 'sterna.db'))
+            trial.refused(UNAVAILABLE, str(small / 'sterna.db'), 'full', lines=2)
+            done = subprocess.run([str(sterna.program('sternactl')), '-c', str(trial.server.config_file), 'migrate'],
+                                  capture_output=True, text=True, env=trial.server.environment())
+            check(done.returncode == 1 and 'cannot be read or written now' in done.stderr, done.stderr)
+            subprocess.run(['mount', '-o', 'remount,size=20m', str(small)], check=True)
+            trial.server.start()
+            trial.server.stop()
+        finally:
+            subprocess.run(['umount', '-l', str(small)], check=False)
+
+
+@accounts()
 def test_database_that_is_none(t):
     """A file that is no database is not overwritten"""
     with Trial() as trial:
