@@ -112,6 +112,7 @@ server_libsterna_la_SOURCES = \
 	server/presence.c server/presence.h server/presence_impl.h \
 	server/presence_show.c \
 	server/proxy_protocol.c server/proxy_protocol.h \
+	server/purge.c server/purge.h \
 	server/ratelimit.c server/ratelimit.h \
 	server/region.c server/region.h \
 	server/register.c server/register.h \

@@ -449,6 +449,9 @@ int64_t sterna_new_id(struct sterna_call *c);
  *  archive's reader may know it. */
 void sterna_archive_put(struct sterna_call *c, const char *owner, int64_t id, const struct jid *peer,
 	const struct sterna_elem *stanza);
+/** Such an archive goes, up to an id, with the batch of this call; its rows are deleted later, step by step. Whoever has the
+ *  address next reads from that id on (mam.h: since). */
+void sterna_archive_drop(struct sterna_call *c, const char *owner, int64_t up_to);
 
 /** Service discovery and introspection, over all loaded modules. */
 void sterna_each_feature(struct sterna_call *c, unsigned scope, void (*fn)(void *arg, const char *ns), void *arg);

@@ -4,6 +4,7 @@
 #include "server/bytestream.h"
 #include "server/call.h"
 #include "server/presence.h"
+#include "server/purge.h"
 #include "server/registry.h"
 #include "server/session.h"
 
@@ -60,6 +61,11 @@ void sterna_archive_put(struct sterna_call *c, const char *owner, int64_t id, co
 	const struct sterna_elem *stanza)
 {
 	archive_put(call_batch(c), owner, id, peer, stanza);
+}
+
+void sterna_archive_drop(struct sterna_call *c, const char *owner, int64_t up_to)
+{
+	purge_add(c->worker->server, call_batch(c), owner, up_to);
 }
 
 enum sterna_result sterna_bytestream_join(struct sterna_mod *m, const char *hash, const char *owner)

@@ -15,6 +15,7 @@
 #include "server/isolation.h"
 #include "server/memory.h"
 #include "server/net.h"
+#include "server/purge.h"
 #include "server/registry.h"
 #include "server/retire.h"
 #include "server/invite_iq.h"
@@ -192,6 +193,7 @@ static void on_sweep(struct timer *t, void *arg)
 	if (w->index == 0)
 		isolation_sweep(w);
 	ids_sweep(w);
+	purge_sweep(w);
 	modules_event(w, STERNA_WORKER_TICK, NULL, NULL, NULL);
 	timer_set(t, SWEEP_US);
 }
@@ -231,6 +233,7 @@ void worker_start(struct worker *w)
 	db_on_state(w->db, on_db_state, w);
 	timer_init(&w->sweep, w->loop, on_sweep, w);
 	timer_set(&w->sweep, SWEEP_US);
+	purge_start(w);
 	s2s_load(w);
 	farewell_look(w);
 	worker_measure(w);
@@ -245,6 +248,7 @@ void worker_stop(struct worker *w)
 	farewell_stop(w);
 	ids_stop(w);
 	timer_cancel(&w->sweep);
+	purge_stop(w);
 	s2s_stop(w);
 	for (struct stream *st = w->streams, *next; st != NULL; st = next) {
 		next = st->next;

@@ -81,6 +81,7 @@ struct server {
 	_Atomic(int64_t) clock_ahead_ms;         /* … and how far it was ahead of the monotonic clock then */
 	atomic_ulong sessions, streams;          /* now */
 	atomic_ulong http_connections, bosh_sessions;
+	atomic_bool purge_wanted;                /* archives were noted that are to go (purge.h) */
 	uint64_t memory_limit;                   /* of the control group; 0: none, or a simulation */
 	atomic_bool memory_short;                /* above 85 % of what the process may use */
 	bool running;                            /* the workers run */
@@ -137,6 +138,9 @@ struct worker {
 	struct sterna_call *free_calls;
 	unsigned sweeps;
 	bool noting;                             /* the time is being stored (ids.c) */
+	bool purging;                            /* archives are being deleted, or looked for (purge.c) … */
+	unsigned purge_looks;                    /* … and how often they are looked for again */
+	struct timer purge_next;
 	bool stopping, congested;                /* congested: another worker's mailbox is over its limit */
 	uint64_t turn_us[2], turn_window_us;     /* longest turns of this window and the one before it */
 	_Atomic(uint64_t) alive_us;              /* last sweep, monotonic; 0: not begun */

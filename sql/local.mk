@@ -38,4 +38,6 @@ dist_sql_DATA = \
 	sql/0018_upload_quota.sqlite.sql \
 	sql/0019_farewell.pg.sql \
 	sql/0019_farewell.sqlite.sql \
-	sql/0020_upload_created.sql
+	sql/0020_upload_created.sql \
+	sql/0021_archive_purge.pg.sql \
+	sql/0021_archive_purge.sqlite.sql

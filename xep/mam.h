@@ -6,13 +6,14 @@
 #include "server/module.h"
 
 #define NS_MAM "urn:xmpp:mam:2"
-#define MAM_VERSION 1u
+#define MAM_VERSION 2u
 
 /** An archive, and how much one answer may hold. */
 struct mam_source {
 	const char *owner;           /* whose rows: a bare JID; results come from it */
 	unsigned page, max_page;     /* results without a number asked for; most */
 	uint64_t max_bytes;
+	int64_t since;               /* only what is newer than this id; 0: all */
 };
 
 struct mam_api {

@@ -148,6 +148,7 @@ struct muc_room {
 	char *vcard, *photo_hash;            /* XEP-0486 */
 	int64_t created_us, touched_us;
 	uint64_t version;                    /* of the affiliations */
+	int64_t archive_from;                /* what is archived is newer than this id; older rows were another room's */
 	unsigned spoken[MUC_HOURS];          /* messages of each of the last hours (XEP-0502) */
 	int64_t hour;                        /* that the first of them counts, since 1970 */
 	bool locked;                         /* §10.1: until its owner has configured it */

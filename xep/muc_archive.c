@@ -48,7 +48,8 @@ static enum sterna_verdict on_archive(struct sterna_call *c, struct muc_room *ro
 	why = read_refusal(room, sterna_from(c));
 	if (why != 0)
 		return sterna_reject(c, why, NULL);
-	const struct mam_source source = { jid_full(room->jid), o->page, o->max_page, o->max_bytes.bytes };
+	const struct mam_source source = { jid_full(room->jid), o->page, o->max_page, o->max_bytes.bytes,
+		room->archive_from };
 
 	if (strcmp(payload->name, "metadata") == 0)
 		return mam->metadata(c, &source);
@@ -203,7 +204,7 @@ static enum sterna_verdict on_moderate(struct sterna_call *c, struct muc_room *r
 	w->room = room;
 	w->id_text = elem_attr(payload, "id");
 	w->reason = sterna_child_text(moderate, "reason");
-	if (!read_id(w->id_text, &w->id))
+	if (!read_id(w->id_text, &w->id) || w->id <= room->archive_from)
 		return sterna_reject(c, STERNA_ITEM_NOT_FOUND, "there is no such message");
 	if (w->reason != NULL && strlen(w->reason) > muc_options(c)->text_size.bytes)
 		return sterna_reject(c, STERNA_NOT_ACCEPTABLE, "the reason is too long");

@@ -158,6 +158,7 @@ static enum sterna_verdict on_counted(struct sterna_call *c, enum sterna_result 
 		return refuse(c, STERNA_NOT_ALLOWED, "you own too many rooms");
 	room = muc_room_new(c, sterna_to(c));
 	sterna_random(c, room->key, sizeof room->key);
+	room->archive_from = sterna_new_id(c);
 	room->locked = true;
 	muc_hold(room);
 	muc_store_room(c, room);

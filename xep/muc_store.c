@@ -6,14 +6,15 @@
 #include "xep/muc.h"
 
 static const struct db_stmt room_get = {
-	.name = "muc_room_get", .params = "t", .columns = "tiiibtitt",
-	.sql = "SELECT config, locked, created, version, occupant_key, subject, subject_at, vcard, photo_hash "
+	.name = "muc_room_get", .params = "t", .columns = "tiiibtitti",
+	.sql = "SELECT config, locked, created, version, occupant_key, subject, subject_at, vcard, photo_hash, archive_from "
 	       "FROM muc_room WHERE room = $1",
 };
 static const struct db_stmt room_put = {
-	.name = "muc_room_put", .params = "ttttiiiibtitt",
+	.name = "muc_room_put", .params = "ttttiiiibtitti",
 	.sql = "INSERT INTO muc_room (room, host, config, name, listed, locked, created, version, occupant_key, subject, "
-	       "subject_at, vcard, photo_hash) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) "
+	       "subject_at, vcard, photo_hash, archive_from) "
+	       "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) "
 	       "ON CONFLICT (room) DO UPDATE SET config = excluded.config, name = excluded.name, "
 	       "listed = excluded.listed, locked = excluded.locked, version = excluded.version, "
 	       "subject = excluded.subject, subject_at = excluded.subject_at, vcard = excluded.vcard, "
@@ -46,8 +47,8 @@ static const struct db_stmt session_drop = {
 	.name = "muc_session_drop", .params = "tt", .sql = "DELETE FROM muc_session WHERE room = $1 AND jid = $2",
 };
 static const struct db_stmt past_get = {
-	.name = "muc_past_get", .params = "ti", .columns = "it",
-	.sql = "SELECT id, stanza FROM archive WHERE owner = $1 AND (flags & 1) <> 0 ORDER BY id DESC LIMIT $2",
+	.name = "muc_past_get", .params = "tii", .columns = "it",
+	.sql = "SELECT id, stanza FROM archive WHERE owner = $1 AND id > $2 AND (flags & 1) <> 0 ORDER BY id DESC LIMIT $3",
 };
 static const struct db_stmt hats_get = {
 	.name = "muc_hats_get", .params = "t", .columns = "ttt",
@@ -66,10 +67,6 @@ static const struct db_stmt drop_all[] = {
 	{ .name = "muc_drop_members", .params = "t", .sql = "DELETE FROM muc_member WHERE room = $1" },
 	{ .name = "muc_drop_hats", .params = "t", .sql = "DELETE FROM muc_hat WHERE room = $1" },
 	{ .name = "muc_drop_room", .params = "t", .sql = "DELETE FROM muc_room WHERE room = $1" },
-};
-/* What a new room of that name archives is newer, in whatever order a group of writes is made. */
-static const struct db_stmt drop_past = {
-	.name = "muc_drop_past", .params = "ti", .sql = "DELETE FROM archive WHERE owner = $1 AND id <= $2",
 };
 const struct db_stmt muc_count_rooms = {
 	.name = "muc_count_rooms", .params = "t", .columns = "i",
@@ -185,7 +182,8 @@ static enum sterna_verdict on_sessions(struct sterna_call *c, enum sterna_result
 	}
 	for (size_t i = 0; i < rows->count; i++)
 		load_session(c, room, &rows->text[i * 4], (unsigned)db_int(rows->db, i, 2) & 3);
-	return sterna_read(c, on_past, &past_get, jid_full(room->jid), (int64_t)muc_options(c)->history);
+	return sterna_read(c, on_past, &past_get, jid_full(room->jid), room->archive_from,
+		(int64_t)muc_options(c)->history);
 }
 
 static void keep_member(struct muc_room *room, const char *jid, unsigned affiliation, const char *nick,
@@ -239,6 +237,7 @@ static void load_room(struct sterna_call *c, struct muc_room *room, const struct
 	room->subject_us = db_int(rows->db, 0, 6);
 	room->vcard = rows->text[7] != NULL ? xstrdup(rows->text[7]) : NULL;
 	room->photo_hash = rows->text[8] != NULL ? xstrdup(rows->text[8]) : NULL;
+	room->archive_from = db_int(rows->db, 0, 9);
 	room->stored = true;
 }
 
@@ -280,7 +279,7 @@ void muc_store_room(struct sterna_call *c, struct muc_room *room)
 		(int64_t)(room->cfg.public && !room->locked), (int64_t)room->locked, room->created_us,
 		(int64_t)room->version, (const void *)room->key, sizeof room->key,
 		room->subject != NULL ? sterna_xml(sterna_shared_elem(room->subject)) : NULL, room->subject_us, room->vcard,
-		room->photo_hash);
+		room->photo_hash, room->archive_from);
 	free(config);
 	room->stored = true;
 }
@@ -363,6 +362,6 @@ void muc_unstore_room(struct sterna_call *c, struct muc_room *room, const char *
 		STERNA_CONTENT("reason", reason), { 0 } });
 	for (size_t i = 0; i < sizeof drop_all / sizeof *drop_all; i++)
 		sterna_write(c, &drop_all[i], jid_full(room->jid));
-	sterna_write(c, &drop_past, jid_full(room->jid), sterna_new_id(c));
+	sterna_archive_drop(c, jid_full(room->jid), sterna_new_id(c));
 	room->stored = false;
 }

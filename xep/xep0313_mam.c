@@ -74,7 +74,7 @@ static struct mam_source own_archive(struct sterna_call *c)
 {
 	const struct mam_config *cfg = sterna_config(c);
 
-	return (struct mam_source){ sterna_owner(c), cfg->page, cfg->max_page, cfg->max_bytes.bytes };
+	return (struct mam_source){ sterna_owner(c), cfg->page, cfg->max_page, cfg->max_bytes.bytes, 0 };
 }
 
 static enum sterna_verdict on_query(struct sterna_call *c)

@@ -256,6 +256,7 @@ bool mam_query_read(struct sterna_call *c, struct mam_query *q, enum sterna_verd
 	struct reading r = { .c = c, .q = q };
 
 	q->queryid = elem_attr(query, "queryid");
+	q->low = cfg->since;
 	q->high = INT64_MAX;
 	q->limit = cfg->page < cfg->max_page ? cfg->page : cfg->max_page;
 	q->open_end = true;

@@ -47,13 +47,13 @@ static const struct db_stmt by_ids = {
 	.sqlite = "SELECT id, stanza " BY_ID IN_LIST_SQLITE BY_ID_ORDER,
 };
 static const struct db_stmt count_named = {
-	.name = "mam_count_named", .params = "tt", .columns = "i",
-	.pg = "SELECT count(*) " BY_ID IN_LIST_PG,
-	.sqlite = "SELECT count(*) " BY_ID IN_LIST_SQLITE,
+	.name = "mam_count_named", .params = "tti", .columns = "i",
+	.pg = "SELECT count(*) " BY_ID IN_LIST_PG " AND +id > $3",
+	.sqlite = "SELECT count(*) " BY_ID IN_LIST_SQLITE " AND +id > $3",
 };
 static const struct db_stmt extent = {
-	.name = "mam_extent", .params = "t", .columns = "ii",
-	.sql = "SELECT min(id), max(id) FROM archive WHERE owner = $1 AND (flags & 1) <> 0",
+	.name = "mam_extent", .params = "ti", .columns = "ii",
+	.sql = "SELECT min(id), max(id) FROM archive WHERE owner = $1 AND id > $2 AND (flags & 1) <> 0",
 };
 
 static int64_t id_us(int64_t id)
@@ -247,7 +247,7 @@ enum sterna_verdict mam_query(struct sterna_call *c, const struct mam_source *so
 		q->backward = false;
 	sterna_set_data(c, q);
 	if (q->named_count > 0)
-		return sterna_read(c, on_named, &count_named, q->source->owner, q->named);
+		return sterna_read(c, on_named, &count_named, q->source->owner, q->named, q->source->since);
 	return read_page(c, q);
 }
 
@@ -277,5 +277,5 @@ static enum sterna_verdict on_extent(struct sterna_call *c, enum sterna_result r
 
 enum sterna_verdict mam_metadata(struct sterna_call *c, const struct mam_source *source)
 {
-	return sterna_read(c, on_extent, &extent, source->owner);
+	return sterna_read(c, on_extent, &extent, source->owner, source->since);
 }

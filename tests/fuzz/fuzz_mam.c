@@ -31,7 +31,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct sterna_call c = { .module = &slot };
 	struct arena *a = arena_new(1024 + size);
 	struct sterna_elem *e = NULL;
-	const struct mam_source source = { "room@example.net", config.page, config.max_page, config.max_bytes.bytes };
+	const struct mam_source source = { "room@example.net", config.page, config.max_page, config.max_bytes.bytes, 0 };
 	struct mam_query q = { .source = &source };
 	enum sterna_verdict refused = STERNA_NEXT;
 	struct buf text = BUF_INIT;
