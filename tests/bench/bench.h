@@ -18,11 +18,12 @@ enum { PIDS_MAX = 64, TRIES_MAX = 5 };
 
 struct options {
 	const char *label, *address, *domain, *ca, *accounts, *restart;
+	const char *archive; /* whose it is that is read; NULL: everybody's own */
 	const char *websocket; /* its path; NULL: TCP */
 	unsigned port, sessions, concurrency, addresses, rounds;
 	unsigned in_flight, rate, ack_every, body, contacts, page, fill, first;
 	double seconds, warm_s;
-	bool direct_tls, insecure, floor, bare, tls12;
+	bool direct_tls, insecure, floor, bare, tls12, quiet;
 	pid_t pids[PIDS_MAX];
 	size_t n_pids;
 };

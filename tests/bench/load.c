@@ -33,7 +33,7 @@ static const struct scenario {
 enum opt {
 	O_LABEL = 256, O_ADDRESS, O_PORT, O_DIRECT, O_CA, O_INSECURE, O_TLS12, O_ACCOUNTS, O_SESSIONS,
 	O_CONCURRENCY, O_ADDRESSES, O_ROUNDS, O_IN_FLIGHT, O_RATE, O_ACK_EVERY, O_BODY, O_BARE, O_CONTACTS,
-	O_PAGE, O_FILL, O_FIRST, O_RESTART, O_SECONDS, O_WARM, O_PID, O_FLOOR, O_WEBSOCKET, O_HELP
+	O_PAGE, O_FILL, O_FIRST, O_ARCHIVE, O_RESTART, O_SECONDS, O_WARM, O_PID, O_FLOOR, O_QUIET, O_WEBSOCKET, O_HELP
 };
 
 static const struct {
@@ -44,6 +44,7 @@ static const struct {
 	{ { "ack-every", 1, NULL, O_ACK_EVERY }, "stream management: <r/> after each so many messages (0: none)" },
 	{ { "address", 1, NULL, O_ADDRESS }, "server's IPv4 address (127.0.0.1)" },
 	{ { "addresses", 1, NULL, O_ADDRESSES }, "own addresses to rotate over, from 127.0.1.1 up (0: no choice)" },
+	{ { "archive", 1, NULL, O_ARCHIVE }, "archive-read: a room's, which is open to all (everybody's own)" },
 	{ { "bare", 0, NULL, O_BARE }, "messages go to the bare JID" },
 	{ { "body", 1, NULL, O_BODY }, "bytes of a message's body (200)" },
 	{ { "ca", 1, NULL, O_CA }, "PEM file of the CA that signed the server's certificate" },
@@ -60,6 +61,7 @@ static const struct {
 	{ { "page", 1, NULL, O_PAGE }, "messages of an archive's page (100)" },
 	{ { "pid", 1, NULL, O_PID }, "a process of the server; with its descendants it is measured; repeatable" },
 	{ { "port", 1, NULL, O_PORT }, "5222" },
+	{ { "quiet", 0, NULL, O_QUIET }, "room: only moderators' presence is shown" },
 	{ { "rate", 1, NULL, O_RATE }, "messages a second in all (1000)" },
 	{ { "restart", 1, NULL, O_RESTART }, "reconnect: command that restarts the server, waits for it, prints its processes' ids" },
 	{ { "rounds", 1, NULL, O_ROUNDS }, "1" },
@@ -130,11 +132,13 @@ static void set_option(struct options *o, int opt, const char *arg)
 	case O_CA: o->ca = arg; break;
 	case O_ACCOUNTS: o->accounts = arg; break;
 	case O_RESTART: o->restart = arg; break;
+	case O_ARCHIVE: o->archive = arg; break;
 	case O_WEBSOCKET: o->websocket = arg; break;
 	case O_DIRECT: o->direct_tls = true; break;
 	case O_INSECURE: o->insecure = true; break;
 	case O_TLS12: o->tls12 = true; break;
 	case O_BARE: o->bare = true; break;
+	case O_QUIET: o->quiet = true; break;
 	case O_FLOOR: o->floor = true; break;
 	case O_SECONDS: o->seconds = strtod(arg, NULL); break;
 	case O_WARM: o->warm_s = strtod(arg, NULL); break;

@@ -35,7 +35,7 @@ def wait_port(port, seconds=60):
 
 class Server:
     """One server: prepare() writes its folder, start() runs it, stop() ends what start() began."""
-    name, packages, has_sm, has_archive = "", [], True, True
+    name, packages, has_sm, has_archive, lacks = "", [], True, True, ()
 
     def __init__(self, folder, port, tls, pg=None, bin_dir=None):
         self.dir, self.port, self.tls, self.pg, self.bin = os.path.join(folder, self.name), port, tls, pg, bin_dir
@@ -125,7 +125,7 @@ class Prosody(Server):
     name, packages = "prosody", ["prosody", "lua-dbi-postgresql", "lua-event", "lua-sec"]
 
     def prepare(self):
-        modules = ["roster", "saslauth", "tls", "disco", "ping", "register_ibr", "offline", "smacks"]
+        modules = ["roster", "saslauth", "tls", "disco", "ping", "register_ibr", "offline", "smacks", "pep"]
         storage = 'storage = "internal"'
         if self.pg:
             self.pg.create("prosody")
@@ -154,6 +154,7 @@ max_archive_query_results = 250
 {storage}
 ssl = {{ certificate = "{self.tls['cert']}", key = "{self.tls['key']}" }}
 VirtualHost "{DOMAIN}"
+Component "conference.{DOMAIN}" "muc"
 """)
         os.makedirs(self.path("data"))
 
@@ -202,6 +203,9 @@ modules:
   mod_ping: {{}}
   mod_offline: {{}}
   mod_stream_mgmt: {{ max_ack_queue: 100000 }}
+  mod_caps: {{}}
+  mod_pubsub: {{ plugins: [flat, pep] }}
+  mod_muc: {{ max_users: 20000, history_size: 0, default_room_options: {{ max_users: 20000 }} }}
   mod_register: {{ access: all, ip_access: all }}
 {"  mod_mam: { default: always }" if self.pg else ""}
 """)
@@ -216,7 +220,7 @@ modules:
 
 class Jabberd2(Server):
     """Four processes; keeps its data in SQLite, knows neither acks nor an archive."""
-    name, packages, has_sm, has_archive = "jabberd2", ["jabberd2", "sqlite3"], False, False
+    name, packages, has_sm, has_archive, lacks = "jabberd2", ["jabberd2", "sqlite3"], False, False, ("pep", "room")
 
     def prepare(self):
         database = self.path("sqlite.db")
@@ -270,7 +274,8 @@ class Sterna(Server):
         source = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
         lines = os.environ.get("STERNA_BENCH_YAML", "")
         if not self.pg and "modules:" not in lines:
-            lines += "\nmodules: { mam: off, muc: off }"  # no archive, as the others; rooms need one
+            # No archive, as the others.
+            lines += "\nmodules: { mam: { default_mode: never }, muc: { archive: false, history: 0 } }"
         in_tree = os.path.exists(os.path.join(build, "xep"))
         write(self.path("sterna.yaml"), f"""
 hosts:

@@ -1,4 +1,4 @@
-/* run_archive.c - everybody reads their archive (XEP-0313) from its beginning, page by page. */
+/* run_archive.c - everybody reads their archive (XEP-0313), or that of --archive, from its beginning, page by page. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,10 +19,11 @@ static void ask(struct session *s, const char *after)
 {
 	struct reading *r = s->bench->run;
 	char line[LINE];
+	const char *whose = s->bench->opt.archive;
 	const int n = snprintf(line, sizeof line,
-		"<iq type='set' id='mam'><query xmlns='urn:xmpp:mam:2' queryid='q'>"
+		"<iq type='set' id='mam'%s%s%s><query xmlns='urn:xmpp:mam:2' queryid='q'>"
 		"<set xmlns='http://jabber.org/protocol/rsm'><max>%u</max>%s%s%s</set></query></iq>",
-		s->bench->opt.page, after != NULL ? "<after>" : "", after != NULL ? after : "",
+		whose != NULL ? " to='" : "", whose != NULL ? whose : "", whose != NULL ? "'" : "", s->bench->opt.page, after != NULL ? "<after>" : "", after != NULL ? after : "",
 		after != NULL ? "</after>" : "");
 
 	if (n < 0 || (size_t)n >= sizeof line) {
@@ -43,7 +44,8 @@ static void on_page(struct session *s, const char *text, size_t len)
 
 	r->open--;
 	if (fin == NULL) {
-		r->errors++;
+		if (r->errors++ == 0)
+			fprintf(stderr, "load: no page: %.*s\n", (int)(len < 1000 ? len : 1000), text);
 		return;
 	}
 	hist_add(&r->latency, (now_ns() - r->asked_at[s->slot]) / 1000);

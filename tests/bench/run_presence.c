@@ -245,7 +245,7 @@ static bool subscribe_groups(struct bench *b)
 	return p->made == p->wanted;
 }
 
-/* Contacts say to the leader's account what they want to hear of, and are asked: it does not see their presence. */
+/* Leaders see their contacts too, who say what they want to hear of, and are asked what that means. */
 static void announce(struct bench *b)
 {
 	const unsigned size = b->opt.contacts + 1;
@@ -253,9 +253,13 @@ static void announce(struct bench *b)
 	b->on_stanza = on_pep;
 	for (unsigned i = 0; i < b->opt.sessions; i++)
 		if (i % size != 0)
-			say(&b->sessions[i], "<presence to='%s'><c xmlns='http://jabber.org/protocol/caps' hash='sha-1' node='b' "
-				"ver='" PEP_VER "'/></presence>", b->sessions[i / size * size].account->jid);
-	bench_loop(b, now_ns() + 2000000000ull);
+			say(&b->sessions[i / size * size], "<presence type='subscribe' to='%s'/>", b->sessions[i].account->jid);
+	bench_loop(b, now_ns() + 3000000000ull);
+	for (unsigned i = 0; i < b->opt.sessions; i++)
+		if (i % size != 0)
+			say(&b->sessions[i], "<presence><c xmlns='http://jabber.org/protocol/caps' hash='sha-1' node='b' "
+				"ver='" PEP_VER "'/></presence>");
+	bench_loop(b, now_ns() + 3000000000ull);
 }
 
 static int run(struct bench *b, bool pep)

@@ -1,10 +1,14 @@
-/* run_room.c - rooms (XEP-0045): everybody of a group enters one, then its first occupant speaks to all. */
+/* run_room.c - rooms (XEP-0045): everybody of a group enters one, then its first occupant speaks to all. With --quiet as
+ * large rooms are: the presence of those who are no moderators is shown to nobody. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include "server/mem.h"
 #include "tests/bench/bench.h"
+
+#define QUIET "<field var='FORM_TYPE'><value>http://jabber.org/protocol/muc#roomconfig</value></field>" \
+	"<field var='muc#roomconfig_presencebroadcast'><value>moderator</value></field>"
 
 enum { LOGIN_LIMIT_S = 600, SETUP_LIMIT_S = 300, LINE = 4096 };
 
@@ -17,6 +21,8 @@ struct room {
 	unsigned *number;
 	bool closing;
 	struct hist latency, entering;
+	struct measure enter;        /* of all, and memory before and after */
+	uint64_t pss_before, pss_after;
 };
 
 static void say(struct session *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -101,7 +107,7 @@ static void on_entering(struct session *s, const char *text, size_t len)
 	if (s->slot % r->size == 0) {
 		name_of(s, room);
 		say(s, "<iq type='set' id='own' to='%s'><query xmlns='http://jabber.org/protocol/muc#owner'>"
-			"<x xmlns='jabber:x:data' type='submit'/></query></iq>", room);
+			"<x xmlns='jabber:x:data' type='submit'>%s</x></query></iq>", room, s->bench->opt.quiet ? QUIET : "");
 		return;
 	}
 	is_inside(s);
@@ -163,22 +169,31 @@ static void room_free(struct room **r)
 static bool enter_all(struct bench *b)
 {
 	struct room *r = b->run;
-	struct measure m;
-	struct report out;
 
 	b->on_stanza = on_entering;
-	measure_start(b, &m);
+	r->pss_before = usage_all(b->opt.pids, b->opt.n_pids).pss_kib;
+	measure_start(b, &r->enter);
 	enter_next(b);
 	bench_loop(b, now_ns() + SETUP_LIMIT_S * 1000000000ull);
-	measure_stop(b, &m, true);
-	report_begin(&out, b, "room-enter");
-	report_num(&out, "occupants", r->size);
-	report_cost(&out, &m, (double)r->presences);
-	report_hist(&out, "entering", &r->entering);
-	report_end(&out);
+	measure_stop(b, &r->enter, true);
+	r->pss_after = usage_all(b->opt.pids, b->opt.n_pids).pss_kib;
 	if (r->inside != b->opt.sessions)
 		fprintf(stderr, "load: %u of %u are inside\n", r->inside, b->opt.sessions);
 	return r->inside == b->opt.sessions;
+}
+
+/* What entering has cost: by presence that was sent, and by occupant. */
+static void report_entering(struct report *out, const struct bench *b, const struct room *r)
+{
+	const double cpu_us = r->enter.server_cpu_s * 1e6, inside = b->opt.sessions;
+
+	report_num(out, "enter_presences", (double)r->presences);
+	report_num(out, "enter_cpu_us", r->presences > 0 ? cpu_us / (double)r->presences : 0);
+	report_num(out, "enter_cpu_us_each", cpu_us / inside);
+	report_num(out, "enter_seconds", r->enter.seconds);
+	report_num(out, "pss_per_occupant_kib", r->pss_after > r->pss_before
+		? (double)(r->pss_after - r->pss_before) / inside : 0);
+	report_hist(out, "entering", &r->entering);
 }
 
 int run_room(struct bench *b)
@@ -213,6 +228,7 @@ int run_room(struct bench *b)
 	report_num(&out, "lost", (double)(r->messages * size - r->deliveries));
 	report_cost(&out, &m, (double)r->deliveries);
 	report_hist(&out, "delivery", &r->latency);
+	report_entering(&out, b, r);
 	report_end(&out);
 	const int rc = r->deliveries > 0 && r->deliveries == r->messages * size ? 0 : 1;
 

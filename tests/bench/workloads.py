@@ -12,10 +12,10 @@ from collections import namedtuple
 
 import peers
 
-# pg: with PostgreSQL and the archive; scenario: load's, None: another row's result; field of it, times factor is unit;
-# sessions, and with --quick; floor: the floor program does it too; fresh: the server starts anew before
-Row = namedtuple("Row", "key title pg scenario field factor unit sessions quick floor fresh",
-                 defaults=(100, 100, False, False))
+# pg: with PostgreSQL and the archive; scenario: load's, None: the result of the row named by of; field of it, times factor
+# is unit; sessions, and with --quick; floor: the floor program does it too; fresh: the server starts anew before
+Row = namedtuple("Row", "key title pg scenario field factor unit sessions quick floor fresh of",
+                 defaults=(100, 100, False, False, None))
 
 LOGIN = ["login", "--rounds", "4"]
 ROWS = [
@@ -23,7 +23,7 @@ ROWS = [
     Row("login-pg", "login with PostgreSQL", True, LOGIN, "server_cpu_us", 1e-3, "CPU ms", 1000, 100),
     Row("idle", "memory per idle session", False, ["idle", "--concurrency", "50"], "pss_per_session_kib", 1, "KiB",
         1000, 200, True, True),
-    Row("idle-cpu", "idle server", False, None, "idle_cpu_ms_per_s", 1, "CPU ms/s"),
+    Row("idle-cpu", "idle server", False, None, "idle_cpu_ms_per_s", 1, "CPU ms/s", of="idle"),
     Row("chat", "chat, closed loop", False, ["chat"], "server_cpu_us", 1, "CPU us", floor=True),
     Row("rate", "chat at a fixed rate", False, ["rate"], "server_cpu_us", 1, "CPU us", floor=True),
     Row("rate-sm", "the same with acks", False, ["rate", "--ack-every", "5"], "server_cpu_us", 1, "CPU us"),
@@ -34,6 +34,9 @@ ROWS = [
         "server_cpu_us", 1, "CPU us", 20, 20),
     Row("presence", "presence, per delivery", False, ["presence"], "server_cpu_us", 1, "CPU us", 101, 101, True),
     Row("pep", "item of a node, per delivery", False, ["pep"], "server_cpu_us", 1, "CPU us", 101, 101),
+    Row("room", "message in a room of 200, per delivery", False, ["room", "--contacts", "199"], "server_cpu_us", 1,
+        "CPU us", 200, 200),
+    Row("room-enter", "entering it, per presence", False, None, "enter_cpu_us", 1, "CPU us", of="room"),
     Row("subscribe", "subscribe and approve", False, ["subscribe", "--rounds", "5"], "server_cpu_us", 1e-3, "CPU ms"),
     Row("reconnect", "mass reconnect, per login", False, ["reconnect"], "server_cpu_us", 1e-3, "CPU ms", 5000, 200,
         True),
@@ -42,7 +45,7 @@ ROWS = [
 LATENCIES = [
     ("chat", None), ("rate", "latency_us"), ("rate-sm", "latency_us"), ("rate-sm", "ack_us"), ("archive", None),
     ("archive-rate", "latency_us"), ("archive-rate", "ack_us"), ("archive-read", "page_us"),
-    ("presence", "delivery_us"), ("subscribe", "approved_us"), ("reconnect", None), ("reconnect", "login_us"),
+    ("presence", "delivery_us"), ("pep", "delivery_us"), ("room", "delivery_us"), ("room", "entering_us"), ("subscribe", "approved_us"), ("reconnect", None), ("reconnect", "login_us"),
     ("reconnect", "usual_us"), ("reconnect", "beside_us"),
 ]
 BESIDE = 100  # sessions that chat while the others return
