@@ -91,6 +91,7 @@ struct muc_session {
 	struct muc_occupant *occupant;
 	struct muc_session *next;            /* of the occupant; the one heard last is the first */
 	size_t index;                        /* in the room's list */
+	bool restored;                       /* it was inside when the room was loaded: its stream was resumed */
 	struct arena *arena;
 	struct sterna_elem *presence;        /* what it sent, without what only the room may say; in the arena */
 };
@@ -116,6 +117,7 @@ struct muc_past {
 	struct sterna_shared *message;       /* with <delay/> */
 	size_t size;
 	int64_t at_us;
+	bool restored;                       /* said before the room was loaded */
 };
 struct muc_hat {
 	char *jid, *uri, *title;             /* jid: bare; "" of the hat itself, which may be worn */
@@ -277,8 +279,9 @@ void muc_send_subject(struct sterna_call *c, struct muc_room *room, const struct
 void muc_send_history(struct sterna_call *c, struct muc_room *room, const struct jid *to, const struct sterna_elem *x);
 void muc_past_add(struct sterna_call *c, struct muc_room *room, int64_t id, const struct sterna_elem *message);
 void muc_past_clear(struct muc_room *room);
-/** Has the same person said the same (by its <origin-id/>, XEP-0359) not long ago? As it went out; NULL: no. */
-struct sterna_shared *muc_past_said(const struct muc_room *room, const struct muc_occupant *o, const struct sterna_elem *message);
+/** Has the same person said the same not long ago? By its <origin-id/> (XEP-0359); without one by id and text, where its stream
+ *  was resumed after a restart and the other was said before that. As it went out; NULL: no. */
+struct sterna_shared *muc_past_said(const struct muc_room *room, const struct muc_session *s, const struct sterna_elem *message);
 /** It was retracted: it is told to nobody any more. */
 void muc_past_remove(struct muc_room *room, int64_t id);
 /** A message to the bare room that is no groupchat: invitations, voice. */

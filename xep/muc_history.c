@@ -69,16 +69,31 @@ static const char *origin_of(const struct sterna_elem *message)
 	return e != NULL ? elem_attr(e, "id") : NULL;
 }
 
-struct sterna_shared *muc_past_said(const struct muc_room *room, const struct muc_occupant *o, const struct sterna_elem *message)
+static bool is_same(const char *a, const char *b)
+{
+	return a != NULL && b != NULL && strcmp(a, b) == 0;
+}
+
+/* An id is unique within its stream (RFC 6120 §8.1.3), which goes on when it is resumed: so the same id and text are the
+ * same message. In another stream they need not be. */
+static bool is_resent(const struct muc_session *s, const struct muc_past *p, const struct sterna_elem *message)
+{
+	const struct sterna_elem *m = sterna_shared_elem(p->message);
+
+	return s->restored && p->restored && is_same(elem_attr(m, "id"), elem_attr(message, "id"))
+		&& is_same(sterna_child_text(m, "body"), sterna_child_text(message, "body"));
+}
+
+struct sterna_shared *muc_past_said(const struct muc_room *room, const struct muc_session *s, const struct sterna_elem *message)
 {
 	const char *origin = origin_of(message);
 
-	for (size_t i = origin != NULL ? room->past_count : 0; i-- > 0;) {
+	for (size_t i = room->past_count; i-- > 0;) {
 		const struct sterna_elem *m = sterna_shared_elem(room->past[i].message);
 		const struct sterna_elem *who = elem_child(m, "occupant-id", NS_OCCUPANT_ID);
-		const char *its = origin_of(m), *id = who != NULL ? elem_attr(who, "id") : NULL;
 
-		if (its != NULL && id != NULL && strcmp(its, origin) == 0 && strcmp(id, o->id) == 0)
+		if ((origin != NULL ? is_same(origin_of(m), origin) : is_resent(s, &room->past[i], message))
+			&& who != NULL && is_same(elem_attr(who, "id"), s->occupant->id))
 			return room->past[i].message;
 	}
 	return NULL;

@@ -138,7 +138,7 @@ static bool is_too_soon(struct sterna_call *c, const struct muc_room *room, stru
  * heard: only who sent it is told so. */
 static bool was_heard(struct sterna_call *c, const struct muc_room *room, const struct muc_session *s)
 {
-	struct sterna_shared *said = muc_past_said(room, s->occupant, sterna_stanza(c));
+	struct sterna_shared *said = muc_past_said(room, s, sterna_stanza(c));
 	const struct jid *to = s->jid;
 
 	if (said != NULL)

@@ -165,6 +165,22 @@ static void give_voice(struct sterna_call *c, struct muc_room *room)
 	}
 }
 
+/* §10.2.1: is there a change that has no code of its own? */
+static bool changes_more(struct sterna_call *c, const struct muc_config *was, const struct muc_config *now)
+{
+	static const char *const own[] = { "muc#roomconfig_enablelogging", "muc#roomconfig_whois" };
+	const char *p = muc_config_changes(c, was, now);
+
+	while (*p != '\0') {
+		const size_t n = strcspn(p, " ");
+
+		if (!(strlen(own[0]) == n && memcmp(p, own[0], n) == 0) && !(strlen(own[1]) == n && memcmp(p, own[1], n) == 0))
+			return true;
+		p += n + (p[n] == ' ');
+	}
+	return false;
+}
+
 static void configured(struct sterna_call *c, struct muc_room *room, struct muc_config *was)
 {
 	const struct muc_config *now = &room->cfg;
@@ -175,9 +191,10 @@ static void configured(struct sterna_call *c, struct muc_room *room, struct muc_
 		codes[n++] = now->logging ? 170 : 171;
 	if (was->whois != now->whois)
 		codes[n++] = now->whois == MUC_WHOIS_ANYONE ? 172 : 173;
-	if (n == 0)
+	if (changes_more(c, was, now))
 		codes[n++] = 104;
-	muc_tell_codes(c, room, codes, n);
+	if (n > 0)
+		muc_tell_codes(c, room, codes, n);
 	if (!was->members_only && now->members_only)
 		remove_strangers(c, room);
 	if (was->moderated && !now->moderated)

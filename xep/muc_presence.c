@@ -404,7 +404,7 @@ void muc_tell_codes(struct sterna_call *c, struct muc_room *room, const unsigned
 void muc_lost(struct sterna_call *c, struct muc_room *room, const struct jid *full)
 {
 	struct muc_session *s = muc_session_of(room, full);
-	struct muc_say say = { .codes = { 307, 333 }, .count = 2 };
+	struct muc_say say = { .codes = { 333 }, .count = 1 }; /* nobody has kicked it: no 307 */
 
 	if (s != NULL)
 		muc_leave(c, room, s, &say);

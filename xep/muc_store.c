@@ -108,6 +108,8 @@ static enum sterna_verdict loaded(struct sterna_call *c, const struct loading *l
 		muc_let_go(c, room, STERNA_NEXT);
 		return l->fn(c, NULL);
 	}
+	for (size_t i = 0; i < room->past_count; i++)
+		room->past[i].restored = true;
 	muc_ask_who_is_there(c, room);
 	room->busy--;
 	return muc_enter(c, l->fn);
@@ -160,6 +162,7 @@ static void load_session(struct sterna_call *c, struct muc_room *room, const cha
 		if (o == NULL)
 			o = muc_add_occupant(room, key, address, full, role);
 		s = muc_add_session(room, o, full);
+		s->restored = true;
 		const struct sterna_elem *presence = read_xml(c, row[3]);
 
 		if (presence != NULL)
