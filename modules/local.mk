@@ -71,3 +71,13 @@ module_LTLIBRARIES += modules/strangers.la
 modules_strangers_la_SOURCES = modules/strangers.c
 modules_strangers_la_CFLAGS = $(MODULE_CFLAGS)
 modules_strangers_la_LDFLAGS = $(MODULE_LDFLAGS)
+
+module_LTLIBRARIES += modules/rtbl.la
+modules_rtbl_la_SOURCES = \
+	modules/rtbl.c \
+	modules/rtbl.h \
+	modules/rtbl_feed.c \
+	modules/rtbl_set.c
+modules_rtbl_la_CFLAGS = $(MODULE_CFLAGS)
+modules_rtbl_la_LDFLAGS = $(MODULE_LDFLAGS)
+modules_rtbl_la_LIBADD = $(JANSSON_LIBS)

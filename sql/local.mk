@@ -40,4 +40,5 @@ dist_sql_DATA = \
 	sql/0019_farewell.sqlite.sql \
 	sql/0020_upload_created.sql \
 	sql/0021_archive_purge.pg.sql \
-	sql/0021_archive_purge.sqlite.sql
+	sql/0021_archive_purge.sqlite.sql \
+	sql/0022_rtbl.sql

@@ -29,7 +29,8 @@ MAY = {
     'list idle': {A, O, S}, 'list online': {A, O, S}, 'list registered': {A, O, S}, 'log level': {A, O}, 'modules': {A, O},
     'openapi': {A, O, U, S}, 'modules load': {A, O}, 'modules reload': {A, O}, 'modules unload': {A, O}, 'motd delete': {A}, 'motd edit': {A},
     'motd set': {A}, 'reload': {A, O}, 'restart': {A, O}, 'role edit': set(), 'role grant': set(), 'role list': {A, U},
-    'role revoke': set(), 'region list': {A, O}, 'residency explain': {A, O, U}, 's2s explain': {A, O}, 's2s list': {A, O}, 's2s show': {A, O}, 's2s reset': {A, O}, 's2s test': {A, O}, 'session kick': {A, O, S}, 'session list': {A, O, S}, 'shutdown': {A, O}, 'stats': {A, O},
+    'role revoke': set(), 'region list': {A, O}, 'rtbl add': {A, O}, 'rtbl check': {A, O}, 'rtbl list': {A, O}, 'rtbl remove': {A, O},
+    'residency explain': {A, O, U}, 's2s explain': {A, O}, 's2s list': {A, O}, 's2s show': {A, O}, 's2s reset': {A, O}, 's2s test': {A, O}, 'session kick': {A, O, S}, 'session list': {A, O, S}, 'shutdown': {A, O}, 'stats': {A, O},
     'status': {A, O, U, S}, 'user add': {A}, 'user delete': {A}, 'user disable': {A, S}, 'user enable': {A, S},
     'user lastlogin': {A, S}, 'user passwd': {A, S}, 'user roster': {A}, 'user show': {A, S}, 'user stats': {A, O, S},
     'welcome delete': {A}, 'welcome set': {A}, 'whitelist add': {A}, 'whitelist add-in': {A}, 'whitelist add-out': {A},
@@ -38,7 +39,8 @@ MAY = {
 # Those that concern the whole server.
 SERVER = {'hooks', 'log level', 'modules', 'modules load', 'modules reload', 'modules unload', 'reload', 'restart', 'shutdown',
           'stats', 'status',
-          'region list', 'residency explain', 's2s explain', 's2s list', 's2s reset', 's2s show', 's2s test', 'audit status', 'audit search', 'isolate', 'isolation list',
+          'region list', 'residency explain', 'rtbl add', 'rtbl check', 'rtbl list', 'rtbl remove',
+          's2s explain', 's2s list', 's2s reset', 's2s show', 's2s test', 'audit status', 'audit search', 'isolate', 'isolation list',
           'release', 'threat list', 'threat undo', 'throttle'}
 
 
