@@ -186,13 +186,17 @@ static const struct sterna_option dns_options[] = {
 
 #define O struct config_route
 static const struct sterna_option route_options[] = {
-	STERNA_OPT(O, address, STERNA_REQUIRED, NULL, "IP address of its server"),
+	STERNA_OPT(O, address, STERNA_REQUIRED, NULL, "IP address of its server; through a proxy also a name that the proxy knows"),
 	STERNA_OPT(O, port, "0", "0..65535", "0: the standard one: 5269, 5270 (direct)"),
 	STERNA_OPT(O, tls, "starttls", "starttls|direct", "how TLS begins"),
 	STERNA_OPT(O, authorities, NULL, NULL, "file of authorities, PEM: only a certificate from these is taken"),
 	STERNA_OPT(O, fingerprints, NULL, NULL, "SHA-256 of certificates, hexadecimal: only these are taken"),
 	STERNA_OPT(O, bind, NULL, NULL, "IP address of ours to connect from"),
 	STERNA_OPT(O, region, NULL, NULL, "name of the region that it leads to, of the same organisation"),
+	STERNA_OPT(O, socks5, NULL, NULL, "IP address of a SOCKS5 proxy to go through"),
+	STERNA_OPT(O, socks5_port, "1080", "1..65535", "its port"),
+	STERNA_OPT(O, socks5_user, NULL, NULL, "what the proxy knows us by"),
+	STERNA_OPT(O, socks5_password, NULL, NULL, "for that; better '!file path' than the secret itself"),
 	{ 0 }
 };
 

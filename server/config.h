@@ -162,6 +162,9 @@ struct config_route {
 	struct sterna_list fingerprints;        /* SHA-256 of its certificate, hexadecimal, colons allowed */
 	const char *bind;                       /* our address to connect from; NULL: any */
 	const char *region;                     /* that it leads to; NULL: none */
+	const char *socks5;                     /* IP address of a proxy; NULL: none, and address is one too */
+	unsigned socks5_port;
+	const char *socks5_user, *socks5_password; /* NULL: none */
 };
 
 enum config_forwarded { CONFIG_X_FORWARDED, CONFIG_FORWARDED };

@@ -24,6 +24,12 @@ bool config_fingerprint(const char *text, unsigned char out[32])
 	return n == 64 && *text == '\0';
 }
 
+/* Than SOCKS5 can say; none is '' either. */
+static bool too_long(const char *text)
+{
+	return text != NULL && (*text == '\0' || strlen(text) > 255);
+}
+
 static enum sterna_result check_route(struct config *c, struct config_route *r, const struct config_node *n,
 	struct config_error *err)
 {
@@ -32,7 +38,11 @@ static enum sterna_result check_route(struct config *c, struct config_route *r, 
 
 	if (r->port == 0)
 		r->port = r->tls == CONFIG_ROUTE_DIRECT ? 5270 : 5269;
-	if (r->address == NULL || ip_parse(r->address, &ip) != STERNA_OK)
+	if (r->socks5 != NULL && ip_parse(r->socks5, &ip) != STERNA_OK)
+		return config_fail(err, config_blame(n, "socks5"), false, "'%.80s' is no IP address", r->socks5);
+	if (too_long(r->socks5_user) || too_long(r->socks5_password) || too_long(r->address))
+		return config_fail(err, n, false, "a name, password or address of more than 255 bytes");
+	if (r->socks5 == NULL && (r->address == NULL || ip_parse(r->address, &ip) != STERNA_OK))
 		return config_fail(err, config_blame(n, "address"), false, "'%.80s' is no IP address; write 192.0.2.1 or \"::1\"",
 			r->address != NULL ? r->address : "");
 	if (r->bind != NULL && ip_parse(r->bind, &ip) != STERNA_OK)

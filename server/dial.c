@@ -126,7 +126,63 @@ static void lost(struct dial *d, struct dial_runner *r, const char *why)
 	dial_run(d);
 }
 
-static void on_writable(struct io *io, unsigned what, void *arg)
+/* --- through a proxy --- */
+
+/* A few hundred bytes on a connection that has said next to nothing: they fit, or something is wrong. */
+static bool tell(struct dial_runner *r, struct buf *out)
+{
+	const bool all = buf_len(out) == 0
+		|| send(r->fd, buf_data(out), buf_len(out), MSG_NOSIGNAL) == (ssize_t)buf_len(out);
+
+	buf_release(out);
+	return all;
+}
+
+static void proxy_failed(struct dial_runner *r, const char *why)
+{
+	struct dial *d = r->dial;
+
+	trail_add(d->trail, now_us(d), "socks5", false, "%s", why);
+	runner_clear(r);
+	dial_run(d);
+}
+
+static void ask_proxy(struct dial_runner *r)
+{
+	struct buf out = BUF_INIT;
+
+	r->asks = true;
+	dial_socks_begin(&r->socks, &r->dial->proxy, &out);
+	io_watch(&r->io, IO_READ);
+	if (!tell(r, &out))
+		proxy_failed(r, "the proxy closed the connection");
+}
+
+static void on_proxy(struct dial_runner *r)
+{
+	struct dial *d = r->dial;
+	struct buf out = BUF_INIT;
+	unsigned char bytes[sizeof r->socks.in];
+	const char *why = "the proxy closed the connection";
+	const ssize_t n = recv(r->fd, bytes, r->socks.need - r->socks.have, 0);
+	enum dial_socks_state state = DIAL_SOCKS_FAILED;
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n > 0)
+		state = dial_socks_take(&r->socks, bytes, (size_t)n, &out, &why);
+	if (state != DIAL_SOCKS_FAILED && !tell(r, &out))
+		state = DIAL_SOCKS_FAILED;
+	buf_release(&out);
+	if (state == DIAL_SOCKS_FAILED) {
+		proxy_failed(r, why);
+	} else if (state == DIAL_SOCKS_DONE) {
+		trail_add(d->trail, now_us(d), "socks5", true, "the proxy has connected to %s port %u", d->proxy.host, d->proxy.port);
+		won(d, r);
+	}
+}
+
+static void on_ready(struct io *io, unsigned what, void *arg)
 {
 	struct dial_runner *r = arg;
 	int error = 0;
@@ -134,9 +190,15 @@ static void on_writable(struct io *io, unsigned what, void *arg)
 
 	(void)io;
 	(void)what;
+	if (r->asks) {
+		on_proxy(r);
+		return;
+	}
 	if (getsockopt(r->fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0)
 		error = errno;
-	if (error == 0)
+	if (error == 0 && r->dial->proxy.host != NULL)
+		ask_proxy(r);
+	else if (error == 0)
 		won(r->dial, r);
 	else
 		lost(r->dial, r, strerrordesc_np(error));
@@ -147,7 +209,7 @@ static void on_late(struct timer *timer, void *arg)
 	struct dial_runner *r = arg;
 
 	(void)timer;
-	lost(r->dial, r, "no connection in time");
+	lost(r->dial, r, r->asks ? "no answer of the proxy in time" : "no connection in time");
 }
 
 void dial_set_options(int fd, const struct config_s2s *c)
@@ -172,7 +234,8 @@ static bool run_one(struct dial *d, struct dial_runner *r, const struct dial_tar
 		if ((!d->has_bind || bind(fd, (struct sockaddr *)&from, to_sockaddr(&d->bind, 0, &from)) == 0)
 			&& (connect(fd, (struct sockaddr *)&to, len) == 0 || errno == EINPROGRESS)) {
 			r->fd = fd;
-			io_init(&r->io, d->worker->loop, fd, on_writable, r);
+			r->asks = false;
+			io_init(&r->io, d->worker->loop, fd, on_ready, r);
 			io_watch(&r->io, IO_WRITE);
 			timer_init(&r->timer, d->worker->loop, on_late, r);
 			timer_set(&r->timer, (uint64_t)c->try_time.us);
@@ -260,6 +323,7 @@ static void dial_free(struct dial **dial)
 	stop_all(d);
 	timer_cancel(&d->failed);
 	dial_find_end(d);
+	dial_proxy_clear(&d->proxy);
 	free(d->domain);
 	free(d);
 }

@@ -81,12 +81,18 @@ static void take_route(struct dial *d, const struct config_route *r)
 {
 	struct dial_target *t = &d->targets[0];
 
-	t->port = (uint16_t)r->port;
+	if (r->socks5 != NULL)
+		d->proxy = (struct dial_proxy){ .host = xstrdup(r->address), .port = (uint16_t)r->port,
+			.user = r->socks5_user != NULL ? xstrdup(r->socks5_user) : NULL,
+			.password = r->socks5_password != NULL ? xstrdup(r->socks5_password) : NULL };
+	t->port = (uint16_t)(r->socks5 != NULL ? r->socks5_port : r->port);
 	t->direct = r->tls == CONFIG_ROUTE_DIRECT;
 	d->has_bind = r->bind != NULL && ip_parse(r->bind, &d->bind) == STERNA_OK;
-	d->count = ip_parse(r->address, &t->ip) == STERNA_OK; /* the configuration was checked */
-	trail_add(d->trail, now_us(d), "route", true, "%s port %u, %s%s%s", r->address, r->port,
-		t->direct ? "TLS from the first byte" : "STARTTLS", r->bind != NULL ? ", from " : "", r->bind != NULL ? r->bind : "");
+	/* the configuration was checked */
+	d->count = ip_parse(r->socks5 != NULL ? r->socks5 : r->address, &t->ip) == STERNA_OK;
+	trail_add(d->trail, now_us(d), "route", true, "%s port %u, %s%s%s%s%s", r->address, r->port,
+		t->direct ? "TLS from the first byte" : "STARTTLS", r->bind != NULL ? ", from " : "", r->bind != NULL ? r->bind : "",
+		r->socks5 != NULL ? ", through the proxy " : "", r->socks5 != NULL ? r->socks5 : "");
 }
 
 static bool take_literal(struct dial *d)

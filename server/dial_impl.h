@@ -3,6 +3,7 @@
 #define STERNA_DIAL_IMPL_H
 
 #include "server/dial.h"
+#include "server/dial_socks.h"
 #include "server/dns.h"
 
 enum { DIAL_TARGETS = 16, DIAL_RUNNERS = 4, DIAL_NAME = 256, DIAL_TEXT = 400 };
@@ -21,6 +22,8 @@ struct dial_runner {
 	struct io io;
 	struct timer timer;
 	int fd;                      /* -1: does not run */
+	bool asks;                   /* the proxy, through which it goes */
+	struct dial_socks socks;
 };
 
 struct dial {
@@ -38,6 +41,7 @@ struct dial {
 	const char *text;
 	struct ip bind;
 	bool has_bind;
+	struct dial_proxy proxy;     /* host NULL: none */
 	struct dial_finding *finding; /* look-ups under way */
 };
 

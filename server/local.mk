@@ -56,6 +56,7 @@ server_libsterna_la_SOURCES = \
 	server/deliver.c server/deliver.h \
 	server/dial.c server/dial.h server/dial_impl.h \
 	server/dial_find.c \
+	server/dial_socks.c server/dial_socks.h \
 	server/dialback.c server/dialback.h \
 	server/dns.c server/dns.h \
 	server/dns_record.c \

@@ -276,6 +276,7 @@ static unsigned failure_label(const char *what)
 {
 	static const struct { const char *what; unsigned label; } labels[] = {
 		{ "dns", S2S_FAILURE_DNS }, { "route", S2S_FAILURE_DNS }, { "connect", S2S_FAILURE_CONNECT },
+		{ "socks5", S2S_FAILURE_CONNECT },
 		{ "tls", S2S_FAILURE_TLS }, { "certificate", S2S_FAILURE_CERTIFICATE }, { "sasl", S2S_FAILURE_SASL },
 		{ "dialback", S2S_FAILURE_DIALBACK }, { "time", S2S_FAILURE_TIME },
 	};

@@ -57,6 +57,7 @@ EXTRA_DIST += \
 	tests/integration/test_s2s.py \
 	tests/integration/test_s2s_defence.py \
 	tests/integration/test_s2s_faults.py \
+	tests/integration/test_route_socks.py \
 	tests/integration/test_rtbl.py \
 	tests/integration/test_sasl.py \
 	tests/integration/test_sasl2.py \
