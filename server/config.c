@@ -17,6 +17,8 @@ static const struct sterna_option host_options[] = {
 	STERNA_OPT(H, registration, "false", NULL, "let clients make accounts themselves (XEP-0077); invites abuse"),
 	STERNA_OPT(H, registration_approval, "false", NULL,
 		"an account made so is disabled until an administrator enables it (user enable); not with an invitation"),
+	STERNA_OPT(H, questions, NULL, NULL, "one of these is asked of who makes an account, and what are good answers (XEP-0158): "
+		"{ 'What is the capital of Norway?': 'Oslo|Christiania' }; not with an invitation"),
 	STERNA_OPT(H, invitations, "true", NULL, "let those make an account who were invited (XEP-0445)"),
 	{ 0 }
 };

@@ -42,6 +42,7 @@ struct config_host {
 	bool anonymous;                         /* SASL ANONYMOUS */
 	bool invitations;                       /* with a token of an invitation (XEP-0445) */
 	bool registration_approval;             /* … which an administrator has to approve */
+	struct sterna_pairs questions;          /* asked then, and good answers with | between them */
 	bool registration;                      /* in-band registration of accounts (XEP-0077) */
 };
 

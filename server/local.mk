@@ -18,6 +18,7 @@ server_libsterna_la_SOURCES = \
 	server/bytestream_conn.c server/bytestream_impl.h \
 	server/c2s.c server/c2s.h \
 	server/call.c server/call.h \
+	server/captcha.c server/captcha.h \
 	server/cidr.c server/cidr.h \
 	server/component.c server/component.h \
 	server/command_api.c \

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "server/audit.h"
+#include "server/captcha.h"
 #include "server/invite.h"
 #include "server/net.h"
 #include "server/region.h"
@@ -92,6 +93,7 @@ void register_cancel(struct stream *s)
 	if (s->registration != NULL)
 		s->registration->stream = NULL;
 	s->registration = NULL;
+	captcha_free(&s->captcha);
 	invite_free(&s->invite);
 	free(s->invite_token);
 	s->invite_token = NULL;
@@ -244,6 +246,25 @@ void register_features(struct stream *s, struct arena *a, struct sterna_elem *fe
 		elem_add(a, features, "register", "http://jabber.org/features/iq-register");
 }
 
+static bool is_asked(const struct stream *s)
+{
+	return s->host->config->questions.count > 0 && !is_invited(s);
+}
+
+/* XEP-0158 §5: for clients that do not read forms the rest of the answer says what to do. */
+static void add_question(struct stream *s, const struct stanza *st, struct sterna_elem *query)
+{
+	struct sterna_elem *form = sterna_form(query, "form", NS_REGISTER), *f;
+
+	captcha_ask(&s->captcha, s->worker->loop, s->host->config, stanza_id(st), form);
+	f = sterna_form_field(form, "username", "text-single", NULL);
+	elem_set_attr(f->arena, f, "label", "Name");
+	elem_add(f->arena, f, "required", "jabber:x:data");
+	f = sterna_form_field(form, "password", "text-private", NULL);
+	elem_set_attr(f->arena, f, "label", "Password");
+	elem_add(f->arena, f, "required", "jabber:x:data");
+}
+
 static void send_form(struct stream *s, const struct stanza *st)
 {
 	struct stanza *r = stanza_result(st);
@@ -257,6 +278,8 @@ static void send_form(struct stream *s, const struct stanza *st)
 	else
 		elem_add(r->arena, query, "username", NS_REGISTER);
 	elem_add(r->arena, query, "password", NS_REGISTER);
+	if (is_asked(s))
+		add_question(s, st, query);
 	stream_send(s, r, NULL);
 	stanza_unref(&r);
 }
@@ -317,10 +340,30 @@ static void on_preauth(struct stream *s, struct stanza *st, const struct sterna_
 		DB_INT(loop_wall_us(s->worker->loop)) }, on_invite, r);
 }
 
+/* A wrong answer counts as an account that was made: so many from one address, whichever streams they come by.
+ * @return false: it was refused */
+static bool is_answered(struct stream *s, struct stanza *st, const struct sterna_elem *form)
+{
+	const enum captcha_verdict v = captcha_take(&s->captcha, form);
+	const bool may = v != CAPTCHA_WRONG || net_may_register(s);
+
+	if (v == CAPTCHA_RIGHT)
+		return true;
+	if (v == CAPTCHA_UNKNOWN)
+		refuse(s, st, STERNA_NOT_ACCEPTABLE, "there is a question to be answered: ask for the form, and fill it in");
+	else
+		refuse(s, st, may ? STERNA_NOT_ACCEPTABLE : STERNA_RESOURCE_CONSTRAINT, may
+			? "this is not the answer; ask for the form again" : "too many wrong answers came from your address; try later");
+	if (++s->tries >= s->worker->server->config->limits.auth_tries)
+		stream_error(s, "policy-violation", "too many failed attempts");
+	return false;
+}
+
 static void on_set(struct stream *s, struct stanza *st, const struct sterna_elem *query)
 {
-	const char *name = elem_child_text(st->arena, query, "username");
-	const char *password = elem_child_text(st->arena, query, "password");
+	const struct sterna_elem *form = elem_child(query, "x", "jabber:x:data");
+	const char *name = form != NULL ? sterna_form_value(form, "username") : elem_child_text(st->arena, query, "username");
+	const char *password = form != NULL ? sterna_form_value(form, "password") : elem_child_text(st->arena, query, "password");
 	char prepared[PASSWORD_MAX + 1];
 	char elsewhere[REGION_TEXT];
 	struct jid *j = NULL;
@@ -337,7 +380,7 @@ static void on_set(struct stream *s, struct stanza *st, const struct sterna_elem
 		refuse(s, st, STERNA_NOT_ACCEPTABLE, "the password cannot be used");
 	} else if (is_invited(s) && *s->invite->username != '\0' && strcmp(s->invite->username, jid_local(j)) != 0) {
 		refuse(s, st, STERNA_NOT_ALLOWED, "the invitation is for another name");
-	} else {
+	} else if (!is_asked(s) || is_answered(s, st, form)) {
 		struct registration *r = begin(s, st);
 
 		r->jid = jid_ref(j);

@@ -10,6 +10,7 @@
 
 struct account;
 struct auth;
+struct captcha;
 struct registration;
 struct s2s;
 struct sasl2;
@@ -85,6 +86,7 @@ struct stream {
 	struct sterna_session *session;
 	struct auth *auth;           /* an exchange under way */
 	struct sasl2 *sasl2;         /* a request of XEP-0388 under way */
+	struct captcha *captcha;         /* a question that was asked before that */
 	struct registration *registration; /* of an account, under way (XEP-0077) */
 	struct invite *invite;           /* shown before it (XEP-0445) … */
 	char *invite_token;              /* … by this text */

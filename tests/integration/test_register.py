@@ -113,6 +113,72 @@ def test_remove(t):
     check(romeo.wait_for(lambda e: e.get('id') == 'm').get('type') == 'error', 'a message was taken')
 
 
+def form_of(client):
+    """(the question, the hidden fields) of the form"""
+    form = ask(client, '', kind='get').find('.//{jabber:x:data}x')
+    fields = {f.get('var'): f for f in form}
+    return fields['qa'].get('label'), {name: fields[name][0].text for name in ('FORM_TYPE', 'challenge', 'sid')}
+
+
+def answered(name, password, hidden, answer):
+    fields = dict(hidden, username=name, password=password, qa=answer)
+    return "<x xmlns='jabber:x:data' type='submit'>%s</x>" % ''.join(
+        "<field var='%s'><value>%s</value></field>" % item for item in fields.items() if item[1] is not None)
+
+
+@private(hosts__localhost__registration=True, limits__registrations_per_address='4/h', limits__auth_tries=3,
+         hosts__localhost__questions={'How many legs has a tern?': ' two | 2|Zwei', 'Which city is this, MÜNCHEN?': 'münchen'})
+@accounts()
+def test_a_question(t):
+    """XEP-0158: one of the operator's questions has to be answered, each time anew; wrong answers end the stream, and count"""
+    def fresh():
+        client = t.server.client('x', 'y').connect()
+        client.secure()
+        return client
+
+    right = {'How many legs has a tern?': ' TWO ', 'Which city is this, MÜNCHEN?': 'MÜNCHEN'}
+    client = fresh()
+    check(condition(ask(client, pair('arctic', 'secret'))) == 'not-acceptable', 'without an answer')
+    question, hidden = form_of(client)
+    check(hidden['FORM_TYPE'] == NS_REGISTER and hidden['sid'] == 'r', repr(hidden))
+    check(condition(ask(client, answered('arctic', 'secret', dict(hidden, challenge='x'), right[question]))) == 'not-acceptable', 'another')
+    question, hidden = form_of(client)
+    check(condition(ask(client, answered('a b', 'secret', hidden, right[question]))) == 'not-acceptable', 'a name with a blank')
+    check(condition(ask(client, answered('arctic', 'secret', hidden, right[question]))) == 'result', 'the answer was not used yet')
+    client.user, client.password = 'arctic', 'secret'
+    client.authenticate()
+    asked = set()
+    client = fresh()
+    for _ in range(40):
+        question, hidden = form_of(client)
+        asked.add(question)
+    check(asked == set(right), 'always the same')
+    check(condition(ask(client, answered('sooty', 'secret', hidden, 'three'))) == 'not-acceptable', 'a wrong answer')
+    check(condition(ask(client, answered('sooty', 'secret', hidden, right[question]))) == 'not-acceptable', 'a question asked once')
+    check(condition(ask(client, answered('sooty', 'secret', hidden, ''))) == 'not-acceptable', 'no answer')
+    check(client.wait_closed() == 'policy-violation', 'it goes on')
+    conditions = []
+    for _ in range(4): # 4 an hour: an account and three wrong answers
+        client = fresh()
+        _, hidden = form_of(client)
+        conditions.append(condition(ask(client, answered('sooty', 'secret', hidden, 'three'))))
+        client.cut()
+    check(conditions == ['not-acceptable', 'not-acceptable', 'resource-constraint', 'resource-constraint'], repr(conditions))
+
+
+@private(hosts__localhost__registration=True, hosts__localhost__questions={'How many legs has a tern?': 'two'})
+@accounts('juliet')
+def test_no_question_with_an_invitation(t):
+    """who was invited is not asked"""
+    token = json.loads(t.server.ctl('--json', 'invite', 'create', '', '', 'localhost'))['uri'].split('preauth=')[1]
+    client = t.server.client('x', 'y').connect()
+    client.secure()
+    client.send("<iq type='set' id='t'><preauth xmlns='urn:xmpp:pars:0' token='%s'/></iq>" % token)
+    check(client.wait_for(lambda e: e.get('id') == 't').get('type') == 'result', 'the token')
+    check(ask(client, '', kind='get').find('.//{jabber:x:data}x') is None, 'a question')
+    check(condition(ask(client, pair('invited', 'secret'))) == 'result', 'refused')
+
+
 @private(hosts__localhost__registration=True, hosts__localhost__registration_approval=True)
 @accounts()
 def test_approval(t):
