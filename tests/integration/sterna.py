@@ -138,6 +138,7 @@ class Server:
         self.transport = 'tcp'
         self.process, self.starts, self.database = None, 0, None
         self.problems = []
+        self.more_environment = {}     # for the daemon and its tool
         (self.home / 'tls').mkdir()
         self.crt, self.key = certificate(self.home / 'tls', host)
         self.config_file = self.home / 'sterna.yaml'
@@ -235,9 +236,8 @@ class Server:
         self.ctl('user', 'add', '--from', str(listing))
         listing.unlink()
 
-    @staticmethod
-    def environment():
-        env = dict(os.environ)
+    def environment(self):
+        env = dict(os.environ, **self.more_environment)
         env.setdefault('ASAN_OPTIONS', 'detect_leaks=1:exitcode=99:abort_on_error=0')
         env.setdefault('UBSAN_OPTIONS', 'print_stacktrace=1:halt_on_error=1')
         return env
