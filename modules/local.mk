@@ -48,6 +48,10 @@ modules_web_la_SOURCES = \
 	modules/web_chat.c \
 	modules/web_files.c \
 	modules/web_home.c \
+	modules/web_join.c \
+	modules/web_join.h \
+	modules/web_lang.c \
+	modules/web_lang.h \
 	modules/web_html.c \
 	modules/web_invite.c \
 	modules/web_qr.c \

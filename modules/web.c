@@ -42,6 +42,7 @@ STERNA_MODULE(web, .summary = "Pages for people: how to connect, invitations, a 
 		{ "GET", "/web/style.css", web_get_style, 0 },
 		{ "GET", "/web/icon.svg", web_get_icon, 0 },
 		{ "GET", "/invite/", web_get_invite, STERNA_HTTP_BELOW },
+		{ "POST", "/invite/", web_post_invite, STERNA_HTTP_BELOW },
 		{ "GET", WEB_CHAT, web_get_chat, 0 },
 		{ "GET", WEB_CHAT "config.js", web_get_chat_config, 0 },
 		{ "GET", WEB_CHAT_FILES, web_get_file, STERNA_HTTP_BELOW | STERNA_HTTP_STREAM }, { 0 } });

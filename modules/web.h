@@ -3,6 +3,7 @@
 #ifndef MODULES_WEB_H
 #define MODULES_WEB_H
 
+#include "modules/web_lang.h"
 #include "server/module.h"
 
 struct invite_api;
@@ -29,6 +30,15 @@ struct web {
 	const struct invite_api *invite;     /* NULL: there are no invitations */
 };
 
+/** A page that is being made. */
+struct web_page {
+	struct sterna_mod *mod;
+	struct sterna_http_request *request;
+	struct buf out;
+	enum web_lang lang;                  /* the asker's */
+	bool form;                           /* it has one, which is sent to us */
+};
+
 /* --- web_html.c: what all pages share --- */
 
 /** The domain of ours that this request is about: by the Host header, or by http.url, or the only one. False: 404 was
@@ -37,16 +47,21 @@ bool web_host(struct sterna_mod *m, struct sterna_http_request *r, char host[STE
 bool web_is_below(const char *domain, const char *host);               /**< "upload.example.org", "example.org" */
 /** What the operator calls the service; else its domain. */
 const char *web_name(struct sterna_mod *m, const char *host);
-void web_begin(struct buf *out, const char *title);
 void web_text(struct buf *out, const char *text);                       /**< escaped, for text and attributes */
-/** The operator's links, the foot, the end. */
-void web_end(struct buf *out, struct sterna_mod *m);
-/** Answer with a page: takes its bytes, empties out. Nothing but our own styles and pictures is loaded by it. */
-void web_page(struct sterna_http_request *r, unsigned status, struct buf *out);
+/** Begin one, in the language of who asks; title: a word that argument is put into (NULL: none). */
+void web_begin(struct web_page *p, struct sterna_mod *m, struct sterna_http_request *r, enum web_word title, const char *argument);
+/** Say a text; argument: put in for its {}, escaped; may be NULL. */
+void web_say(struct web_page *p, enum web_word w, const char *argument);
+/** The same as an element without attributes: "h1". */
+void web_element(struct web_page *p, const char *name, enum web_word w, const char *argument);
+/** The operator's links, the foot, the end; and answer with it. Nothing but our own styles and pictures is loaded by it. */
+void web_end(struct web_page *p, unsigned status);
 /** A page that says no more than this. */
-void web_note(struct sterna_mod *m, struct sterna_http_request *r, unsigned status, const char *title, const char *text);
+void web_note(struct sterna_mod *m, struct sterna_http_request *r, unsigned status, enum web_word title, enum web_word text);
 /** The programs that people may choose from. */
-void web_apps(struct buf *out);
+void web_apps(struct web_page *p);
+/** The service's name above a page. */
+void web_header(struct web_page *p, const char *host);
 void web_get_style(struct sterna_mod *m, struct sterna_http_request *r);
 void web_get_icon(struct sterna_mod *m, struct sterna_http_request *r);
 
@@ -57,6 +72,7 @@ void web_get_icon(struct sterna_mod *m, struct sterna_http_request *r);
 
 void web_get_home(struct sterna_mod *m, struct sterna_http_request *r);
 void web_get_invite(struct sterna_mod *m, struct sterna_http_request *r);
+void web_post_invite(struct sterna_mod *m, struct sterna_http_request *r);   /**< an account is made on its page */
 /** A QR code (ISO/IEC 18004) as SVG. @return false: the text is too long for one */
 bool web_qr(struct buf *out, const char *text, const char *label);
 

@@ -37,7 +37,7 @@ static bool find_host(struct sterna_mod *m, struct sterna_http_request *r, char 
 {
 	if (web_has_client(m))
 		return web_host(m, r, host);
-	web_note(m, r, 404, "There is no web client here", "Use one of the apps that the first page names.");
+	web_note(m, r, 404, W_NO_CLIENT, W_NO_CLIENT_WHY);
 	return false;
 }
 

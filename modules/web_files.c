@@ -127,7 +127,7 @@ void web_get_file(struct sterna_mod *m, struct sterna_http_request *r)
 	const char *known = sterna_http_header(r, "If-None-Match");
 
 	if (f == NULL) {
-		web_note(m, r, 404, "Not found", "There is nothing here.");
+		web_note(m, r, 404, W_NOT_FOUND, W_NOTHING_HERE);
 		return;
 	}
 	sterna_http_add_header(r, "Cache-Control", "public, max-age=3600");

@@ -3,108 +3,113 @@
 #include <string.h>
 #include "modules/web.h"
 
-/* A row of the list of addresses. */
-static void row(struct buf *out, const char *what, const char *value)
+static void value(struct web_page *p, const char *text)
 {
-	buf_addf(out, "<dt>%s</dt><dd><code>", what);
-	web_text(out, value);
-	buf_lit(out, "</code></dd>\n");
+	buf_lit(&p->out, "<dd><code>");
+	web_text(&p->out, text);
+	buf_lit(&p->out, "</code></dd>\n");
 }
 
-static void port_row(struct buf *out, const char *what, const char *host, unsigned port)
+/* A row of the list of addresses. */
+static void row(struct web_page *p, enum web_word what, const char *text)
 {
-	char *value;
+	web_element(p, "dt", what, NULL);
+	value(p, text);
+}
+
+static void port_row(struct web_page *p, enum web_word what, const char *host, unsigned port)
+{
+	char *text;
 
 	if (port == 0)
 		return;
-	value = xasprintf("%s:%u", host, port);
-	row(out, what, value);
-	free(value);
+	text = xasprintf("%s:%u", host, port);
+	row(p, what, text);
+	free(text);
 }
 
-static void url_row(struct buf *out, struct sterna_mod *m, const char *what, const char *host, enum sterna_web which)
+static void url_row(struct web_page *p, const char *what, const char *host, enum sterna_web which)
 {
-	char *url = sterna_web_url(m, host, which);
+	char *url = sterna_web_url(p->mod, host, which);
 
-	if (url != NULL)
-		row(out, what, url);
+	if (url != NULL) {
+		buf_addf(&p->out, "<dt>%s</dt>", what);
+		value(p, url);
+	}
 	free(url);
 }
 
-static void begin_service(struct buf *out, struct sterna_mod *m, const char *host)
+static void begin_service(struct web_page *p, const char *host)
 {
-	const struct web_config *cfg = sterna_mod_config(m);
-	const char *name = web_name(m, host);
+	const struct web_config *cfg = sterna_mod_config(p->mod);
 
-	web_begin(out, name);
-	buf_lit(out, "<header><img src=\"/web/icon.svg\" alt=\"\"><p>");
-	web_text(out, name);
-	buf_lit(out, "</p></header>\n<main>\n<h1>Chat on ");
-	web_text(out, host);
-	buf_lit(out, "</h1>\n<p>");
-	if (cfg->about != NULL)
-		web_text(out, cfg->about);
-	else
-		buf_lit(out, "This is an XMPP service: messages, calls and rooms with any app you like, and with people on other servers.");
-	buf_lit(out, "</p>\n");
-}
-
-static void add_account(struct buf *out, struct sterna_mod *m, const char *host)
-{
-	buf_lit(out, "<section aria-labelledby=\"connect\">\n<h2 id=\"connect\">Connect</h2>\n<ol>\n"
-		"<li>Get an app for your device.");
-	web_apps(out);
-	buf_lit(out, "</li>\n<li>Add your account: your address is <code>name@");
-	web_text(out, host);
-	buf_lit(out, "</code>, with your password.</li>\n</ol>\n<p>");
-	switch (sterna_joining(m, host)) {
-	case STERNA_OPEN:
-		buf_lit(out, "No account yet? Choose <em>create account</em> in the app, and this server.");
-		break;
-	case STERNA_BY_INVITATION:
-		buf_lit(out, "No account yet? Ask somebody who has one for an invitation, or the administrators.");
-		break;
-	case STERNA_CLOSED:
-		buf_lit(out, "Accounts are given by the administrators.");
-		break;
+	web_header(p, host);
+	web_element(p, "h1", W_CHAT_ON, host);
+	if (cfg->about == NULL) {
+		web_element(p, "p", W_ABOUT, NULL);
+		return;
 	}
-	buf_lit(out, "</p>\n");
-	if (web_has_client(m))
-		buf_lit(out, "<p><a class=\"key\" href=\"" WEB_CHAT "\">Chat in this browser</a></p>\n");
-	buf_lit(out, "</section>\n");
+	buf_lit(&p->out, "<p>");
+	web_text(&p->out, cfg->about);
+	buf_lit(&p->out, "</p>\n");
 }
 
-static void add_services(struct buf *out, struct sterna_mod *m, const char *host)
+static void add_account(struct web_page *p, const char *host)
 {
-	static const struct { const char *category, *type, *what; } known[] = {
-		{ "conference", "text", "Rooms" }, { "store", "file", "Files" }, { "pubsub", "service", "Publish-subscribe" },
-		{ "proxy", "bytestreams", "File transfer proxy" } };
+	static const enum web_word joining[] = { [STERNA_OPEN] = W_JOIN_OPEN, [STERNA_BY_INVITATION] = W_JOIN_INVITED,
+		[STERNA_CLOSED] = W_JOIN_CLOSED };
+
+	buf_lit(&p->out, "<section aria-labelledby=\"connect\">\n<h2 id=\"connect\">");
+	web_say(p, W_CONNECT, NULL);
+	buf_lit(&p->out, "</h2>\n<ol>\n<li>");
+	web_say(p, W_GET_APP, NULL);
+	web_apps(p);
+	buf_lit(&p->out, "</li>\n");
+	web_element(p, "li", W_ADD_ACCOUNT, host);
+	buf_lit(&p->out, "</ol>\n");
+	web_element(p, "p", joining[sterna_joining(p->mod, host)], NULL);
+	if (web_has_client(p->mod)) {
+		buf_lit(&p->out, "<p><a class=\"key\" href=\"" WEB_CHAT "\">");
+		web_say(p, W_CHAT_HERE, NULL);
+		buf_lit(&p->out, "</a></p>\n");
+	}
+	buf_lit(&p->out, "</section>\n");
+}
+
+static void add_services(struct web_page *p, const char *host)
+{
+	static const struct { const char *category, *type; enum web_word what; } known[] = {
+		{ "conference", "text", W_ROOMS }, { "store", "file", W_FILES }, { "pubsub", "service", W_PUBSUB },
+		{ "proxy", "bytestreams", W_PROXY } };
 	const char *domain, *category, *type;
 
-	for (size_t i = 0; sterna_mod_service(m, i, &domain, &category, &type); i++)
+	for (size_t i = 0; sterna_mod_service(p->mod, i, &domain, &category, &type); i++)
 		for (size_t k = 0; k < sizeof known / sizeof *known; k++)
 			if (web_is_below(domain, host) && strcmp(category, known[k].category) == 0 && strcmp(type, known[k].type) == 0)
-				row(out, known[k].what, domain);
+				row(p, known[k].what, domain);
 }
 
 void web_get_home(struct sterna_mod *m, struct sterna_http_request *r)
 {
-	struct buf out = BUF_INIT;
+	struct web_page p;
 	char host[STERNA_HOST_LEN];
 
 	if (!web_host(m, r, host))
 		return;
-	begin_service(&out, m, host);
-	add_account(&out, m, host);
-	buf_lit(&out, "<section aria-labelledby=\"addresses\">\n<h2 id=\"addresses\">Addresses</h2>\n"
-		"<p class=\"soft\">Apps find these by themselves; they are for those that ask.</p>\n<dl>\n");
-	row(&out, "Domain", host);
-	port_row(&out, "Clients, TLS", host, sterna_port(m, STERNA_PORT_CLIENTS_TLS));
-	port_row(&out, "Clients, STARTTLS", host, sterna_port(m, STERNA_PORT_CLIENTS));
-	url_row(&out, m, "WebSocket", host, STERNA_WEB_SOCKET);
-	url_row(&out, m, "BOSH", host, STERNA_WEB_BOSH);
-	add_services(&out, m, host);
-	buf_lit(&out, "</dl>\n</section>\n");
-	web_end(&out, m);
-	web_page(r, 200, &out);
+	web_begin(&p, m, r, W_CHAT_ON, web_name(m, host));
+	begin_service(&p, host);
+	add_account(&p, host);
+	buf_lit(&p.out, "<section aria-labelledby=\"addresses\">\n<h2 id=\"addresses\">");
+	web_say(&p, W_ADDRESSES, NULL);
+	buf_lit(&p.out, "</h2>\n<p class=\"soft\">");
+	web_say(&p, W_ADDRESSES_WHY, NULL);
+	buf_lit(&p.out, "</p>\n<dl>\n");
+	row(&p, W_DOMAIN, host);
+	port_row(&p, W_CLIENTS_TLS, host, sterna_port(m, STERNA_PORT_CLIENTS_TLS));
+	port_row(&p, W_CLIENTS_STARTTLS, host, sterna_port(m, STERNA_PORT_CLIENTS));
+	url_row(&p, "WebSocket", host, STERNA_WEB_SOCKET);
+	url_row(&p, "BOSH", host, STERNA_WEB_BOSH);
+	add_services(&p, host);
+	buf_lit(&p.out, "</dl>\n</section>\n");
+	web_end(&p, 200);
 }

@@ -20,10 +20,14 @@ static const char style[] =
 	"h2{font-size:1.2rem;margin:0 0 .5rem}\n"
 	"section{background:var(--card);border:1px solid var(--line);border-radius:.75rem;padding:1.25rem;margin:1rem 0}\n"
 	"a{color:var(--link)}\n"
-	"a:focus-visible,summary:focus-visible{outline:3px solid var(--link);outline-offset:2px;border-radius:.25rem}\n"
+	"a:focus-visible,input:focus-visible,button:focus-visible{outline:3px solid var(--link);outline-offset:2px;border-radius:.25rem}\n"
 	".key{display:inline-block;background:var(--key);color:var(--keyink);padding:.7rem 1.25rem;border-radius:.5rem;"
 	"font-weight:600;text-decoration:none}\n"
-	".key:hover{text-decoration:underline}\n"
+	".key:hover{text-decoration:underline}button.key{border:0;font:inherit;font-weight:600;cursor:pointer}\n"
+	"label{display:block;font-weight:600;margin:.75rem 0 .25rem}\n"
+	"input{width:100%;max-width:24rem;font:inherit;padding:.6rem .7rem;color:var(--ink);background:var(--ground);"
+	"border:1px solid var(--soft);border-radius:.5rem}\n"
+	"form p{margin:1.1rem 0 0}.bad{border-left:.3rem solid #c0392b;padding-left:.75rem;font-weight:600}\n"
 	"dl{display:grid;grid-template-columns:minmax(9rem,auto) 1fr;gap:.35rem 1rem;margin:0}\n"
 	"dt{color:var(--soft)}dd{margin:0}\n"
 	"@media(max-width:34rem){dl{grid-template-columns:1fr;gap:0}dd{margin-bottom:.6rem}h1{font-size:1.45rem}"
@@ -87,7 +91,7 @@ bool web_host(struct sterna_mod *m, struct sterna_http_request *r, char host[STE
 		snprintf(host, STERNA_HOST_LEN, "%s", only);
 		return true;
 	}
-	web_note(m, r, 404, "Not found", "There is no service of this name here.");
+	web_note(m, r, 404, W_NOT_FOUND, W_NO_SERVICE);
 	return false;
 }
 
@@ -105,14 +109,43 @@ const char *web_name(struct sterna_mod *m, const char *host)
 	return cfg->name != NULL ? cfg->name : host;
 }
 
-void web_begin(struct buf *out, const char *title)
+void web_say(struct web_page *p, enum web_word w, const char *argument)
 {
-	buf_lit(out, "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+	const char *text = web_word(p->lang, w), *hole = strstr(text, "{}");
+
+	if (hole == NULL) {
+		buf_puts(&p->out, text);
+		return;
+	}
+	buf_add(&p->out, text, (size_t)(hole - text));
+	if (argument != NULL)
+		web_text(&p->out, argument);
+	buf_puts(&p->out, hole + 2);
+}
+
+void web_element(struct web_page *p, const char *name, enum web_word w, const char *argument)
+{
+	buf_addf(&p->out, "<%s>", name);
+	web_say(p, w, argument);
+	buf_addf(&p->out, "</%s>\n", name);
+}
+
+void web_begin(struct web_page *p, struct sterna_mod *m, struct sterna_http_request *r, enum web_word title, const char *argument)
+{
+	*p = (struct web_page){ .mod = m, .request = r, .lang = web_lang_of(sterna_http_header(r, "Accept-Language")) };
+	buf_addf(&p->out, "<!DOCTYPE html>\n<html lang=\"%s\">\n<head>\n<meta charset=\"utf-8\">\n"
 		"<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
-		"<meta name=\"color-scheme\" content=\"light dark\">\n<title>");
-	web_text(out, title);
-	buf_lit(out, "</title>\n<link rel=\"stylesheet\" href=\"/web/style.css\">\n"
+		"<meta name=\"color-scheme\" content=\"light dark\">\n<title>", web_lang_code(p->lang));
+	web_say(p, title, argument);
+	buf_lit(&p->out, "</title>\n<link rel=\"stylesheet\" href=\"/web/style.css\">\n"
 		"<link rel=\"icon\" href=\"/web/icon.svg\" type=\"image/svg+xml\">\n</head>\n<body>\n");
+}
+
+void web_header(struct web_page *p, const char *host)
+{
+	buf_lit(&p->out, "<header><img src=\"/web/icon.svg\" alt=\"\"><p>");
+	web_text(&p->out, web_name(p->mod, host));
+	buf_lit(&p->out, "</p></header>\n<main>\n");
 }
 
 static bool may_link(const char *url)
@@ -121,57 +154,69 @@ static bool may_link(const char *url)
 		|| strncmp(url, "xmpp:", 5) == 0 || *url == '/';
 }
 
-void web_end(struct buf *out, struct sterna_mod *m)
+static void add_links(struct web_page *p, const struct sterna_pairs *links)
 {
-	const struct web_config *cfg = sterna_mod_config(m);
-
-	buf_lit(out, "</main>\n<footer>\n");
-	if (cfg->links.count > 0) {
-		buf_lit(out, "<nav aria-label=\"About this service\"><ul>\n");
-		for (size_t i = 0; i < cfg->links.count; i++) {
-			if (!may_link(cfg->links.value[i]))
-				continue;
-			buf_lit(out, "<li><a href=\"");
-			web_text(out, cfg->links.value[i]);
-			buf_lit(out, "\">");
-			web_text(out, cfg->links.key[i]);
-			buf_lit(out, "</a></li>\n");
-		}
-		buf_lit(out, "</ul></nav>\n");
+	buf_lit(&p->out, "<nav aria-label=\"");
+	web_say(p, W_LINKS, NULL);
+	buf_lit(&p->out, "\"><ul>\n");
+	for (size_t i = 0; i < links->count; i++) {
+		if (!may_link(links->value[i]))
+			continue;
+		buf_lit(&p->out, "<li><a href=\"");
+		web_text(&p->out, links->value[i]);
+		buf_lit(&p->out, "\">");
+		web_text(&p->out, links->key[i]);
+		buf_lit(&p->out, "</a></li>\n");
 	}
-	buf_lit(out, "</footer>\n</body>\n</html>\n");
+	buf_lit(&p->out, "</ul></nav>\n");
 }
 
-void web_page(struct sterna_http_request *r, unsigned status, struct buf *out)
+/* A form must know its own page as where it comes from: without any referrer browsers say the origin "null". */
+static void add_headers(const struct web_page *p)
 {
-	sterna_http_add_header(r, "Content-Security-Policy", "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; "
-		"form-action 'none'; frame-ancestors 'none'");
-	sterna_http_add_header(r, "Referrer-Policy", "no-referrer");
+	struct sterna_http_request *r = p->request;
+
+	sterna_http_add_header(r, "Content-Security-Policy", p->form
+		? "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+		: "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'");
+	sterna_http_add_header(r, "Referrer-Policy", p->form ? "same-origin" : "no-referrer");
 	sterna_http_add_header(r, "X-Frame-Options", "DENY");
-	sterna_http_reply(r, status, "text/html; charset=utf-8", buf_data(out), buf_len(out));
-	buf_release(out);
+	sterna_http_add_header(r, "Content-Language", web_lang_code(p->lang));
+	sterna_http_add_header(r, "Vary", "Accept-Language");
 }
 
-void web_note(struct sterna_mod *m, struct sterna_http_request *r, unsigned status, const char *title, const char *text)
+void web_end(struct web_page *p, unsigned status)
 {
-	struct buf out = BUF_INIT;
+	const struct web_config *cfg = sterna_mod_config(p->mod);
 
-	web_begin(&out, title);
-	buf_lit(&out, "<main>\n<h1>");
-	web_text(&out, title);
-	buf_lit(&out, "</h1>\n<section>\n<p>");
-	web_text(&out, text);
-	buf_lit(&out, "</p>\n</section>\n");
-	web_end(&out, m);
-	web_page(r, status, &out);
+	buf_lit(&p->out, "</main>\n<footer>\n");
+	if (cfg->links.count > 0)
+		add_links(p, &cfg->links);
+	buf_lit(&p->out, "</footer>\n</body>\n</html>\n");
+	add_headers(p);
+	sterna_http_reply(p->request, status, "text/html; charset=utf-8", buf_data(&p->out), buf_len(&p->out));
+	buf_release(&p->out);
 }
 
-void web_apps(struct buf *out)
+void web_note(struct sterna_mod *m, struct sterna_http_request *r, unsigned status, enum web_word title, enum web_word text)
 {
-	buf_lit(out, "<ul class=\"apps\">\n");
+	struct web_page p;
+
+	web_begin(&p, m, r, title, NULL);
+	buf_lit(&p.out, "<main>\n");
+	web_element(&p, "h1", title, NULL);
+	buf_lit(&p.out, "<section>\n");
+	web_element(&p, "p", text, NULL);
+	buf_lit(&p.out, "</section>\n");
+	web_end(&p, status);
+}
+
+void web_apps(struct web_page *p)
+{
+	buf_lit(&p->out, "<ul class=\"apps\">\n");
 	for (size_t i = 0; i < sizeof apps / sizeof *apps; i++)
-		buf_addf(out, "<li>%s: <a href=\"%s\" rel=\"noopener\">%s</a></li>\n", apps[i].where, apps[i].url, apps[i].name);
-	buf_lit(out, "</ul>\n");
+		buf_addf(&p->out, "<li>%s: <a href=\"%s\" rel=\"noopener\">%s</a></li>\n", apps[i].where, apps[i].url, apps[i].name);
+	buf_lit(&p->out, "</ul>\n");
 }
 
 static void constant(struct sterna_http_request *r, const char *type, const char *bytes, size_t len)

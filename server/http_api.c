@@ -98,13 +98,9 @@ static void on_rows(void *arg, enum sterna_result rc, const struct db_rows *rows
 	struct http_conn *c = read->conn;
 
 	if (c != NULL) {
-		c->request.status = 0;
+		http_conn_resumed(c);
 		read->fn(read->slot->mod, &c->request, rc, rows);
-		if (c->request.status == 0) {
-			log_error("http", "a module gave no answer", "module", read->slot->m->name);
-			sterna_http_reply(&c->request, 500, NULL, NULL, 0);
-		}
-		http_conn_answer(c);
+		http_conn_answered(c, read->slot->m->name);
 	}
 	registry_unref(&read->registry);
 	free(read);

@@ -46,6 +46,24 @@ void http_conn_wait(struct http_conn *c, void (*gone)(void *arg, struct http_con
 	set_reading(c, true);
 }
 
+void http_conn_resumed(struct http_conn *c)
+{
+	c->gone = NULL;
+	c->request.status = 0;
+	c->request.later = false;
+}
+
+void http_conn_answered(struct http_conn *c, const char *module)
+{
+	if (c->request.later)
+		return;
+	if (c->request.status == 0) {
+		log_error("http", "a module gave no answer", "module", module);
+		sterna_http_reply(&c->request, 500, NULL, NULL, 0);
+	}
+	http_conn_answer(c);
+}
+
 static void on_task(struct task *t, void *arg)
 {
 	struct http_conn *c = arg;

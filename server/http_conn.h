@@ -67,6 +67,9 @@ void http_conn_answer(struct http_conn *c);
 void http_conn_say(struct http_conn *c, unsigned status, const char *text);
 /** The answer comes later; gone(arg, c) is called if the connection ends before that. */
 void http_conn_wait(struct http_conn *c, void (*gone)(void *arg, struct http_conn *c), void *arg);
+/** Around the rest of a module's handler, which answers, or waits for something else. module: for the log. */
+void http_conn_resumed(struct http_conn *c);
+void http_conn_answered(struct http_conn *c, const char *module);
 /* For http_file.c and http_object.c. */
 /** Of an answer whose content, so many bytes, comes later; the deadline is for all of it. */
 void http_conn_send_head(struct http_conn *c, uint64_t length);

@@ -71,6 +71,8 @@ server_libsterna_la_SOURCES = \
 	server/http.c server/http.h \
 	server/http_api.c \
 	server/http_conn.c server/http_conn.h \
+	server/http_form.c server/http_form.h \
+	server/http_register.c \
 	server/http_file.c server/http_file.h \
 	server/http_object.c server/http_object.h \
 	server/http_forwarded.c server/http_forwarded.h \

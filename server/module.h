@@ -547,6 +547,20 @@ typedef void sterna_http_rows_fn(struct sterna_mod *m, struct sterna_http_reques
 	const struct db_rows *rows);
 void sterna_http_read(struct sterna_mod *m, struct sterna_http_request *r, sterna_http_rows_fn *fn,
 	const struct db_stmt *stmt, ...);
+/** A field of a form that was sent (application/x-www-form-urlencoded). New, free() it; NULL: it is not there, is no text (NUL,
+ *  no UTF-8), or is longer than max bytes; or the body is no form. */
+char *sterna_http_form(const struct sterna_http_request *r, const char *field, size_t max);
+/** Is nobody between us and the client: TLS to us or to a trusted proxy, or the same machine? */
+bool sterna_http_is_private(const struct sterna_http_request *r);
+/** Does the request come from a page of ours, or from no page (Origin, Sec-Fetch-Site)? */
+bool sterna_http_is_own(const struct sterna_http_request *r);
+/** Make an account on a host of ours with the token of an invitation, by the rules of XEP-0077 and 0445: fn is the rest of the
+ *  handler, as in sterna_http_read(). condition: 0: it is made, and jid is its address; STERNA_ITEM_NOT_FOUND: the token is not good;
+ *  STERNA_CONFLICT: the name is taken; STERNA_NOT_ACCEPTABLE, STERNA_NOT_ALLOWED: name or password cannot be used;
+ *  STERNA_RESOURCE_CONSTRAINT: not now. */
+typedef void sterna_http_made_fn(struct sterna_mod *m, struct sterna_http_request *r, unsigned condition, const struct jid *jid);
+void sterna_http_register(struct sterna_mod *m, struct sterna_http_request *r, const char *host, const char *token,
+	const char *name, const char *password, sterna_http_made_fn *fn);
 /** For routes with STERNA_HTTP_STREAM. Take the body, of so many bytes, into a new file (absolute path, at most 400 bytes;
  *  folders are made), never overwriting: 201, 409, 507… is answered when it is on disk, and half of one leaves nothing. */
 void sterna_http_save(struct sterna_http_request *r, const char *path, uint64_t size);

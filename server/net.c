@@ -202,18 +202,18 @@ void net_login_failed(struct stream *s, const char *local)
 			&n->server->config->limits.login_failures_per_account, loop_now_us(s->worker->loop), 1, NULL);
 }
 
-bool net_may_register(struct stream *s)
+bool net_may_register(struct server *s, const struct ip *peer, uint64_t now_us)
 {
-	struct net *n = s->worker->server->net;
+	struct net *n = s->net;
 	struct { char what[8]; struct ip ip; } key; /* a bucket of its own beside the address's */
 
-	if (n == NULL || !s->has_ip)
+	if (n == NULL || peer == NULL)
 		return true;
 	memset(&key, 0, sizeof key);
 	memcpy(key.what, "account", sizeof key.what);
-	key.ip = ratelimit_address(&s->ip);
+	key.ip = ratelimit_address(peer);
 	return ratelimit_table_take(n->addresses, &key, sizeof key, BEFORE_AUTH,
-		&n->server->config->limits.registrations_per_address, loop_now_us(s->worker->loop), 1, NULL) == STERNA_OK;
+		&n->server->config->limits.registrations_per_address, now_us, 1, NULL) == STERNA_OK;
 }
 
 bool net_authenticated(struct stream *s)

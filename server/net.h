@@ -37,7 +37,7 @@ uint64_t net_login_wait_us(struct stream *s);
 bool net_may_try(struct stream *s, const char *local);
 void net_login_failed(struct stream *s, const char *local);
 /** An account is to be made from there: false: too many were (limits.registrations_per_address). */
-bool net_may_register(struct stream *s);
+bool net_may_register(struct server *s, const struct ip *peer, uint64_t now_us);
 /** The stream is authenticated: it counts with those. @return false: too many of them from this address */
 bool net_authenticated(struct stream *s);
 void net_gone(struct stream *s);

@@ -67,9 +67,16 @@ enum sterna_result register_keys(struct worker *w, const char *prepared, registe
 /* --- a registration --- */
 
 struct registration {
-	struct stream *stream;           /* NULL: gone */
+	struct stream *stream;           /* NULL: gone, or never there */
 	struct worker *worker;
-	struct stanza *request;
+	struct host *host;
+	struct stanza *request;          /* of a stream */
+	register_done_fn *done;          /* without a stream */
+	void *arg;
+	char *name;                      /* as it was wished, until the invitation is known */
+	struct ip ip;
+	bool has_ip;
+	char peer[64];
 	struct jid *jid;
 	struct invite *invite;           /* NULL: nobody was invited; or what is to be looked up */
 	char *token;
@@ -84,6 +91,7 @@ static void registration_free(struct registration *r)
 	jid_unref(&r->jid);
 	invite_free(&r->invite);
 	free(r->token);
+	free(r->name);
 	OPENSSL_cleanse(r->password, sizeof r->password);
 	free(r);
 }
@@ -113,7 +121,9 @@ static void end(struct registration *r, enum sterna_condition condition, const c
 {
 	struct stream *s = r->stream;
 
-	if (s != NULL && condition != 0) {
+	if (r->done != NULL) {
+		r->done(r->arg, condition, text, r->jid);
+	} else if (s != NULL && condition != 0) {
 		refuse(s, r->request, condition, text);
 	} else if (s != NULL) {
 		struct stanza *result = stanza_result(r->request);
@@ -129,24 +139,19 @@ static void end(struct registration *r, enum sterna_condition condition, const c
 /* Who was invited is approved already. */
 static bool awaits_approval(const struct registration *r)
 {
-	const struct host *h = server_host(r->worker->server, jid_domain(r->jid));
-
-	return r->invite == NULL && h != NULL && h->config->registration_approval;
+	return r->invite == NULL && r->host->config->registration_approval;
 }
 
 static void note_made(const struct registration *r)
 {
-	const struct stream *s = r->stream;
-	const struct sterna_datum data[] = { STERNA_PERSONAL("address", s != NULL ? s->transport->peer : NULL), { 0 } };
-
+	const struct sterna_datum data[] = { STERNA_PERSONAL("address", r->peer[0] != '\0' ? r->peer : NULL), { 0 } };
 	char id[17];
 
-	if (s != NULL)
-		audit_note(s->worker, s->host, "sterna.account.created.v1", jid_full(r->jid), data);
+	audit_note(r->worker, r->host, "sterna.account.created.v1", jid_full(r->jid), data);
 	if (r->invite == NULL)
 		return;
 	snprintf(id, sizeof id, "%.16s", r->invite->hash);
-	audit_note(r->worker, server_host(r->worker->server, jid_domain(r->jid)), "sterna.invitation.used.v1",
+	audit_note(r->worker, r->host, "sterna.invitation.used.v1",
 		*r->invite->inviter != '\0' ? r->invite->inviter : NULL, (const struct sterna_datum[]){
 		STERNA_DATUM("invitation", id), STERNA_PERSONAL("by", jid_full(r->jid)), STERNA_DATUM("kind", "account"), { 0 } });
 }
@@ -159,7 +164,7 @@ static void on_made(void *arg, enum sterna_result rc, const struct db_rows *rows
 	if (rc == STERNA_OK) {
 		note_made(r);
 		log_notice("register", "account made", "jid", jid_full(r->jid), "invited_by",
-			r->invite != NULL ? r->invite->inviter : NULL, "waits", awaits_approval(r) ? "for approval" : NULL, "peer", r->stream != NULL ? r->stream->transport->peer : NULL);
+			r->invite != NULL ? r->invite->inviter : NULL, "waits", awaits_approval(r) ? "for approval" : NULL, "peer", r->peer);
 		if (r->invite != NULL)
 			invite_befriend(r->worker, r->invite, r->jid, r->token);
 		end(r, 0, NULL);
@@ -199,9 +204,9 @@ static void on_reserved(void *arg, enum sterna_result rc, const struct db_rows *
 		end(r, STERNA_RESOURCE_CONSTRAINT, "the invitations cannot be read now");
 	else if (db_rows_count(rows) > 0)
 		end(r, STERNA_CONFLICT, NULL);
-	else if (r->stream == NULL) /* nobody would know it: before the slow work */
+	else if (r->stream == NULL && r->done == NULL) /* nobody would know it: before the slow work */
 		end(r, 0, NULL);
-	else if (!net_may_register(r->stream))
+	else if (!net_may_register(r->worker->server, r->has_ip ? &r->ip : NULL, loop_now_us(r->worker->loop)))
 		end(r, STERNA_RESOURCE_CONSTRAINT, "too many accounts were made from your address; try later");
 	else if (register_keys(r->worker, r->password, on_keys, r) != STERNA_OK)
 		end(r, STERNA_RESOURCE_CONSTRAINT, "too much to do; try later");
@@ -290,7 +295,11 @@ static struct registration *begin(struct stream *s, struct stanza *st)
 
 	r->stream = s;
 	r->worker = s->worker;
+	r->host = s->host;
 	r->request = stanza_ref(st);
+	r->ip = s->ip;
+	r->has_ip = s->has_ip;
+	snprintf(r->peer, sizeof r->peer, "%s", s->transport->peer);
 	s->registration = r;
 	stream_hold(s, HOLD_WORK);
 	return r;
@@ -345,7 +354,8 @@ static void on_preauth(struct stream *s, struct stanza *st, const struct sterna_
 static bool is_answered(struct stream *s, struct stanza *st, const struct sterna_elem *form)
 {
 	const enum captcha_verdict v = captcha_take(&s->captcha, form);
-	const bool may = v != CAPTCHA_WRONG || net_may_register(s);
+	const bool may = v != CAPTCHA_WRONG
+		|| net_may_register(s->worker->server, s->has_ip ? &s->ip : NULL, loop_now_us(s->worker->loop));
 
 	if (v == CAPTCHA_RIGHT)
 		return true;
@@ -359,27 +369,49 @@ static bool is_answered(struct stream *s, struct stanza *st, const struct sterna
 	return false;
 }
 
+static unsigned wrong(char why[REGION_TEXT], const char *text, enum sterna_condition condition)
+{
+	snprintf(why, REGION_TEXT, "%s", text);
+	return condition;
+}
+
+/* A name and a password that somebody wishes. i: the invitation, or NULL. @return 0, or the condition of a refusal */
+static unsigned check_wish(const struct config *c, const struct host *h, const struct invite *i, const char *name,
+	const char *password, char prepared[PASSWORD_MAX + 1], struct jid **out, char why[REGION_TEXT])
+{
+	if (name == NULL || *name == '\0' || password == NULL || *password == '\0')
+		return wrong(why, "a name and a password are needed", STERNA_NOT_ACCEPTABLE); /* §3.1 */
+	if (jid_make(name, jid_full(h->jid), NULL, out) != STERNA_OK)
+		return wrong(why, "the name cannot be used", STERNA_NOT_ACCEPTABLE);
+	if (region_refuses(c, *out, why))
+		return STERNA_NOT_ALLOWED;
+	if (user_password(password, prepared) != STERNA_OK)
+		return wrong(why, "the password cannot be used", STERNA_NOT_ACCEPTABLE);
+	if (i != NULL && *i->username != '\0' && strcmp(i->username, jid_local(*out)) != 0)
+		return wrong(why, "the invitation is for another name", STERNA_NOT_ALLOWED);
+	return 0;
+}
+
+static void look_whether_taken(struct registration *r)
+{
+	db_read(r->worker->db, &user_exists_stmt, (const struct db_value[]){ db_text(jid_full(r->jid)) }, on_exists, r);
+}
+
 static void on_set(struct stream *s, struct stanza *st, const struct sterna_elem *query)
 {
 	const struct sterna_elem *form = elem_child(query, "x", "jabber:x:data");
 	const char *name = form != NULL ? sterna_form_value(form, "username") : elem_child_text(st->arena, query, "username");
 	const char *password = form != NULL ? sterna_form_value(form, "password") : elem_child_text(st->arena, query, "password");
 	char prepared[PASSWORD_MAX + 1];
-	char elsewhere[REGION_TEXT];
+	char why[REGION_TEXT];
 	struct jid *j = NULL;
+	unsigned condition;
 
 	if (elem_child(query, "remove", NS_REGISTER) != NULL) {
 		refuse(s, st, STERNA_UNEXPECTED_REQUEST, "log in first");
-	} else if (name == NULL || *name == '\0' || password == NULL || *password == '\0') {
-		refuse(s, st, STERNA_NOT_ACCEPTABLE, "a name and a password are needed"); /* §3.1 */
-	} else if (jid_make(name, jid_full(s->host->jid), NULL, &j) != STERNA_OK) {
-		refuse(s, st, STERNA_NOT_ACCEPTABLE, "the name cannot be used");
-	} else if (region_refuses(s->worker->server->config, j, elsewhere)) {
-		refuse(s, st, STERNA_NOT_ALLOWED, elsewhere);
-	} else if (user_password(password, prepared) != STERNA_OK) {
-		refuse(s, st, STERNA_NOT_ACCEPTABLE, "the password cannot be used");
-	} else if (is_invited(s) && *s->invite->username != '\0' && strcmp(s->invite->username, jid_local(j)) != 0) {
-		refuse(s, st, STERNA_NOT_ALLOWED, "the invitation is for another name");
+	} else if ((condition = check_wish(s->worker->server->config, s->host, is_invited(s) ? s->invite : NULL, name, password,
+			prepared, &j, why)) != 0) {
+		refuse(s, st, condition, why);
 	} else if (!is_asked(s) || is_answered(s, st, form)) {
 		struct registration *r = begin(s, st);
 
@@ -389,10 +421,59 @@ static void on_set(struct stream *s, struct stanza *st, const struct sterna_elem
 			r->invite = invite_copy(s->invite);
 			r->token = xstrdup(s->invite_token);
 		}
-		db_read(s->worker->db, &user_exists_stmt, (const struct db_value[]){ db_text(jid_full(j)) }, on_exists, r);
+		look_whether_taken(r);
 	}
 	OPENSSL_cleanse(prepared, sizeof prepared);
 	jid_unref(&j);
+}
+
+/* --- without a stream --- */
+
+static void on_shown(void *arg, enum sterna_result rc, const struct db_rows *rows)
+{
+	struct registration *r = arg;
+	struct invite *i = rc == STERNA_OK ? invite_of(r->invite->hash, rows) : NULL;
+	char prepared[PASSWORD_MAX + 1];
+	char why[REGION_TEXT];
+	unsigned condition;
+
+	if (rc != STERNA_OK || i == NULL || !i->account) {
+		invite_free(&i);
+		end(r, rc != STERNA_OK ? STERNA_RESOURCE_CONSTRAINT : STERNA_ITEM_NOT_FOUND, NULL);
+		return;
+	}
+	invite_free(&r->invite);
+	r->invite = i;
+	condition = check_wish(r->worker->server->config, r->host, i, r->name, r->password, prepared, &r->jid, why);
+	if (condition != 0) {
+		end(r, condition, why);
+	} else {
+		memcpy(r->password, prepared, sizeof r->password);
+		look_whether_taken(r);
+	}
+	OPENSSL_cleanse(prepared, sizeof prepared);
+}
+
+void register_begin(struct worker *w, const struct register_wish *wish, register_done_fn *done, void *arg)
+{
+	struct registration *r = xalloc(sizeof *r);
+
+	r->worker = w;
+	r->host = wish->host;
+	r->done = done;
+	r->arg = arg;
+	r->name = xstrdup(wish->name);
+	r->token = xstrdup(wish->token);
+	r->ip = *wish->ip;
+	r->has_ip = true;
+	snprintf(r->peer, sizeof r->peer, "%s", wish->peer);
+	/* One that is too long is none that can be used: cut, it could be. */
+	if (strlen(wish->password) < sizeof r->password)
+		memcpy(r->password, wish->password, strlen(wish->password) + 1);
+	r->invite = xalloc(sizeof *r->invite);
+	invite_hash(wish->token, r->invite->hash);
+	db_read(w->db, &invite_get, (const struct db_value[]){ db_text(r->invite->hash), db_text(jid_full(wish->host->jid)),
+		DB_INT(loop_wall_us(w->loop)) }, on_shown, r);
 }
 
 void register_on_iq(struct stream *s, struct arena **a, struct sterna_elem *e)

@@ -28,6 +28,11 @@ tests_fuzz_fuzz_dial_socks_SOURCES = tests/fuzz/fuzz_dial_socks.c
 tests_fuzz_fuzz_dial_socks_LDADD = $(FUZZ_LDADD)
 tests_fuzz_fuzz_dial_socks_LDFLAGS = $(FUZZ_LINKFLAGS)
 
+noinst_PROGRAMS += tests/fuzz/fuzz_form
+tests_fuzz_fuzz_form_SOURCES = tests/fuzz/fuzz_form.c
+tests_fuzz_fuzz_form_LDADD = $(FUZZ_LDADD)
+tests_fuzz_fuzz_form_LDFLAGS = $(FUZZ_LINKFLAGS)
+
 noinst_PROGRAMS += tests/fuzz/fuzz_http
 tests_fuzz_fuzz_http_SOURCES = tests/fuzz/fuzz_http.c
 tests_fuzz_fuzz_http_LDADD = $(FUZZ_LDADD)

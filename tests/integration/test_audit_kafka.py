@@ -232,7 +232,7 @@ def test_a_long_absence(t):
 
         def before(server):
             audited(server, messages='metadata', kafka=secure(env, topic))
-            server.configure(log__level='info')
+            server.configure(log__level='info', limits__idle_time='1d') # nobody here answers pings
 
         with daemon(t, before=before) as server:
             juliet, romeo = client(t, server, 'juliet').login(), client(t, server, 'romeo').login()

@@ -8,7 +8,7 @@ import urllib.parse
 
 from suite import accounts, check, client, daemon, private
 from test_http import raw, request
-from test_invite import invite, newcomer, show
+from test_invite import invite, newcomer, show, until_both
 from test_register import ask, condition, pair
 from test_storage import own_database, with_cluster
 
@@ -17,8 +17,9 @@ class Page(html.parser.HTMLParser):
     """What a page says, loads and links to; and that each element is closed."""
     VOID = {'meta', 'link', 'img', 'br', 'hr', 'input'}
 
-    def __init__(self, text):
+    def __init__(self, text, form=None):
         super().__init__()
+        self.form = form
         self.open, self.text, self.loads, self.links, self.tags = [], '', [], [], []
         self.feed(text)
         check(self.open == [], 'left open: %s' % self.open)
@@ -33,7 +34,9 @@ class Page(html.parser.HTMLParser):
             self.loads.append(attrs['href'])
         if tag == 'a':
             self.links.append(attrs['href'])
-        check(tag not in ('script', 'iframe', 'form', 'object'), tag)
+        check(tag not in ('script', 'iframe', 'object'), tag)
+        if tag == 'form':
+            check(attrs['method'] == 'post' and attrs['action'].partition('#')[0] == self.form, 'a form for %s' % attrs['action'])
         check(not [name for name in attrs if name.startswith('on') or name == 'style'], attrs)
 
     def handle_startendtag(self, tag, attrs):
@@ -51,17 +54,24 @@ class Page(html.parser.HTMLParser):
         return next((attrs for name, attrs in self.tags if name == tag), None)
 
 
-def page(t, path, status=200, host=None):
-    """The page there, with all that is true for every page."""
-    got, headers, body = request(t, 'GET', path, headers={'Host': host} if host else {})
-    check(got == status, '%s: %d' % (path, got))
+def page(t, path, status=200, host=None, language=None, method='GET', body=None, more=None):
+    """The page there, with all that is true for every page. language: asked for, and got"""
+    asked = {'Host': host} if host else {}
+    if language:
+        asked['Accept-Language'] = language
+    got, headers, body = request(t, method, path, body, headers={**asked, **(more or {})})
+    check(got == status, '%s: %d %s' % (path, got, body))
+    code = (language or 'en')[:2]
+    check(headers['Content-Language'] == code and headers['Vary'] == 'Accept-Language', headers)
     check(headers['Content-Type'] == 'text/html; charset=utf-8', headers)
     policy = headers['Content-Security-Policy']
     check("default-src 'none'" in policy and "frame-ancestors 'none'" in policy and 'http' not in policy, policy)
-    check(headers['Referrer-Policy'] == 'no-referrer' and headers['X-Content-Type-Options'] == 'nosniff', headers)
-    found = Page(body.decode())
+    form = b'<form' in body
+    check(("form-action 'self'" if form else "form-action 'none'") in policy, policy)
+    check(headers['Referrer-Policy'] == ('same-origin' if form else 'no-referrer') and headers['X-Content-Type-Options'] == 'nosniff', headers)
+    found = Page(body.decode(), path)
     check(all(each.startswith('/') and not each.startswith('//') for each in found.loads), found.loads)
-    check(found.first('html').get('lang') == 'en' and found.first('title') is not None, 'no language, or no title')
+    check(found.first('html').get('lang') == code and found.first('title') is not None, 'no language, or no title')
     check([tag for tag, _ in found.tags].count('h1') == 1 and found.first('main') is not None, 'no heading, or no main part')
     check('width=device-width' in found.tags[3][1].get('content', ''), 'not for phones')
     for each in found.loads:
@@ -146,6 +156,106 @@ def test_invitation(t):
                 gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b'\1\0\0\0\0\0\0\0')
         check('invites you' in page(t, '/invite/' + token).text, 'after them')
         check(request(t, 'GET', '/invite/' + token)[1]['X-Robots-Tag'] == 'noindex', 'for search engines')
+
+
+def fields_of(found):
+    return {attrs['name']: attrs.get('value', '') for tag, attrs in found.tags if tag == 'input'}
+
+
+def sent(t, token, fields, status, **more):
+    """The page that answers the form."""
+    return page(t, '/invite/' + token, status, method='POST', body=urllib.parse.urlencode(fields),
+                more={'Content-Type': 'application/x-www-form-urlencoded', 'Origin': 'http://localhost:%d' % t.server.http_port,
+                      'Host': 'localhost:%d' % t.server.http_port, **more})
+
+
+@accounts()
+def test_invitation_taken_on_the_page(t):
+    """the account is made in the browser, without a script: by the same rules, from our page only, once; contacts follow"""
+    with daemon(t, users=('romeo',)) as server:
+        t = type('T', (), {'server': server, 'transcript': t.transcript})
+        romeo = client(t, server, 'romeo').login(roster=True)
+        token = invite(romeo)
+        found = page(t, '/invite/' + token)
+        fields = fields_of(found)
+        check(set(fields) == {'name', 'password', 'again', 'proof'} and found.first('label') is not None, repr(fields))
+        for each in fields:
+            check(each == 'proof' or {'for': each} in [attrs for tag, attrs in found.tags if tag == 'label'], each)
+        good = {**fields, 'name': 'Juliet', 'password': 'a b ä', 'again': 'a b ä'}
+        for wrong, status in (({'again': 'other'}, 422), ({'name': ''}, 422), ({'name': 'a b'}, 422), ({'name': 'a@b'}, 422),
+                              ({'password': '', 'again': ''}, 422), ({'password': 'x' * 2000, 'again': 'x' * 2000}, 422),
+                              ({'name': 'n' * 2000}, 422), ({'name': 'romeo'}, 409)):
+            again = sent(t, token, {**good, **wrong}, status)
+            check([attrs for tag, attrs in again.tags if attrs.get('role') == 'alert'], 'it does not say what was wrong')
+            check(len(wrong.get('name', '')) > 1000 or fields_of(again)['name'] == wrong.get('name', 'Juliet'), 'the name is gone')
+            check(fields_of(again)['password'] == '', 'a password comes back')
+        check('<b>' not in [tag for tag, _ in sent(t, token, {**good, 'name': '"><b>'}, 422).tags], 'markup')
+        for fault, more in (({'proof': ''}, {}), ({'proof': 'x'}, {}), ({'proof': good['proof'][:-1]}, {}),
+                            ({'proof': '9' + good['proof']}, {}), ({'proof': '1' + good['proof'][good['proof'].index('-'):]}, {}),
+                            ({}, {'Origin': 'https://evil.example'}), ({}, {'Sec-Fetch-Site': 'cross-site'}),
+                            ({}, {'Content-Type': 'text/plain'}), ({}, {'Content-Type': 'multipart/form-data; boundary=x'})):
+            sent(t, token, {**good, **fault}, 403, **more)
+        other = json.loads(server.ctl('--json', 'invite', 'create', '', '', 'localhost'))
+        sent(t, token_of(other), good, 403)             # the proof is for another invitation
+        sent(t, 'a' * 24, good, 403)
+        check('romeo@localhost\n' == server.ctl('user', 'list'), 'an account was made: %r' % server.ctl('user', 'list'))
+        done = sent(t, token, good, 200, **{'Sec-Fetch-Site': 'same-origin'})
+        check('juliet@localhost' in done.text, done.text)
+        juliet = client(t, server, 'juliet')
+        juliet.password = 'a b ä'
+        juliet.login(roster=True)
+        until_both(romeo, 'juliet@localhost')
+        sent(t, token, good, 410)
+        check('used' in page(t, '/invite/' + token, 410).text, 'used')
+
+
+@accounts()
+def test_invitation_for_a_name_on_the_page(t):
+    """a name that is kept is the account's, whatever was sent; so many accounts from one address and no more"""
+    with daemon(t, users=(), limits__registrations_per_address='1/h') as server:
+        t = type('T', (), {'server': server, 'transcript': t.transcript})
+        made = json.loads(server.ctl('--json', 'invite', 'create', 'paris', '', 'localhost'))
+        found = page(t, '/invite/' + token_of(made))
+        fields = {**fields_of(found), 'password': 'pw', 'again': 'pw'}
+        check(fields['name'] == 'paris', repr(fields))
+        check('paris@localhost' in sent(t, token_of(made), {**fields, 'name': 'tybalt'}, 200).text, 'the name')
+        other = token_of(json.loads(server.ctl('--json', 'invite', 'create', '', '', 'localhost')))
+        fields = {**fields_of(page(t, '/invite/' + other)), 'name': 'tybalt', 'password': 'pw', 'again': 'pw'}
+        sent(t, other, fields, 503)
+        check('good once' in page(t, '/invite/' + other).text, 'the invitation is spent')
+
+
+@accounts()
+def test_no_password_in_the_clear(t):
+    """without TLS from elsewhere there is no form, and what is sent is not taken"""
+    with daemon(t, users=(), http__proxies=['127.0.0.0/8']) as server:
+        t = type('T', (), {'server': server, 'transcript': t.transcript})
+        token = token_of(json.loads(server.ctl('--json', 'invite', 'create', '', '', 'localhost')))
+        clear, covered = ({'X-Forwarded-For': '192.0.2.1', 'X-Forwarded-Proto': scheme} for scheme in ('http', 'https'))
+        check(page(t, '/invite/' + token, more=clear).first('form') is None, 'a form')
+        fields = {**fields_of(page(t, '/invite/' + token, more=covered)), 'name': 'paris', 'password': 'pw', 'again': 'pw'}
+        check('HTTPS' in sent(t, token, fields, 403, **clear).text, 'taken in the clear')
+        sent(t, token, fields, 200, **covered)
+
+
+@accounts()
+@private()
+def test_languages(t):
+    """pages speak the language that is asked for, where they know it"""
+    for wanted, code, text in (('de', 'de', 'Verbinden'), ('fr-CH, en;q=0.5', 'fr', 'Se connecter'), ('es;q=0.2, de;q=0.1', 'es', 'Conectarse'),
+                               ('ja, pt-BR;q=0.9', 'en', 'Connect'), ('en-GB, de', 'en', 'Connect'), ('de;q=0, fr;q=x', 'en', 'Connect'),
+                               ('dex, , ;;q', 'en', 'Connect'), ('d', 'en', 'Connect')):
+        status, headers, body = request(t, 'GET', '/', headers={'Accept-Language': wanted})
+        found = Page(body.decode())
+        check(status == 200 and found.first('html')['lang'] == code and text in found.text, '%s: %s' % (wanted, found.first('html')))
+    made = json.loads(t.server.ctl('--json', 'invite', 'create', '', '', 'localhost'))
+    seen = set()
+    for language in ('en', 'de', 'fr', 'es'):
+        found = page(t, '/invite/' + token_of(made), language=language)
+        check(found.text not in seen and '{}' not in found.text, language)
+        seen.add(found.text)
+        page(t, '/', language=language)
+        page(t, '/invite/none', 404, language=language)
 
 
 @accounts()

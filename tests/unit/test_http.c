@@ -2,6 +2,7 @@
 #include <check.h>
 #include <stdlib.h>
 #include <string.h>
+#include "server/http_form.h"
 #include "server/http_forwarded.h"
 #include "server/http_head.h"
 #include "server/mem.h"
@@ -26,6 +27,36 @@ static void expect_status(const char *text, unsigned status)
 	ck_assert_msg(rc == STERNA_EINVAL && h.status == status, "%s: %d %u", text, rc, h.status);
 	free(copy);
 }
+
+static void field_is(const char *body, size_t len, const char *field, const char *expected)
+{
+	char *got = http_form_field(body, len, field, 16);
+
+	if (expected == NULL)
+		ck_assert_ptr_null(got);
+	else
+		ck_assert_str_eq(got, expected);
+	free(got);
+}
+
+START_TEST(fields_of_a_form)
+{
+	static const char body[] = "name=ju%6Ciet+c&empty=&flag&p%61ss=%C3%A4%26%3D&%zz=1&name=second&nul=a%00b&bad=%C3&long=12345678901234567";
+
+	field_is(body, sizeof body - 1, "name", "juliet c");
+	field_is(body, sizeof body - 1, "empty", "");
+	field_is(body, sizeof body - 1, "flag", "");
+	field_is(body, sizeof body - 1, "pass", "\xc3\xa4&=");
+	field_is(body, sizeof body - 1, "%zz", "1");
+	field_is(body, sizeof body - 1, "nul", NULL);
+	field_is(body, sizeof body - 1, "bad", NULL);
+	field_is(body, sizeof body - 1, "long", NULL);
+	field_is(body, sizeof body - 1, "none", NULL);
+	field_is("", 0, "name", NULL);
+	field_is("&&=&", 4, "", "");
+	field_is("name=%4", 7, "name", "%4");
+}
+END_TEST
 
 START_TEST(reads_a_head)
 {
@@ -214,6 +245,7 @@ static Suite *http_suite(void)
 	TCase *t = tcase_create("http");
 
 	tcase_set_timeout(t, 30);
+	tcase_add_test(t, fields_of_a_form);
 	tcase_add_test(t, reads_a_head);
 	tcase_add_test(t, refuses_what_is_doubtful);
 	tcase_add_test(t, splits_do_not_matter);

@@ -32,7 +32,7 @@ const contrasts = () => {
         }
         return [255, 255, 255];
     };
-    return [...document.querySelectorAll('h1,h2,p,li,a,dt,dd,code,time')].filter(e => e.textContent.trim()).map(e => {
+    return [...document.querySelectorAll('h1,h2,p,li,a,dt,dd,code,time,label,input,button')].filter(e => e.textContent.trim() || e.value && e.type !== 'hidden').map(e => {
         const [a, b] = [light(parse(getComputedStyle(e).color)), light(behind(e))].sort((x, y) => y - x);
         return { text: e.textContent.trim().slice(0, 30), ratio: (a + 0.05) / (b + 0.05) };
     }).filter(c => c.ratio < 4.5);
@@ -51,18 +51,34 @@ try {
             ensure(pale.length === 0, `hard to read in ${look}: ${JSON.stringify(pale)}`);
             const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
             ensure(wide <= 0, `${names[i]} is ${wide} pixels too wide in ${look}`);
-            const links = await page.locator('a').count();
+            const links = await page.locator('a, button, input:not([type=hidden])').count();
             const reached = new Set();
             for (let n = 0; n < links; n++) {
                 await page.keyboard.press('Tab');
                 reached.add(await page.evaluate(() => {
                     const e = document.activeElement, style = getComputedStyle(e);
-                    return e.tagName === 'A' && style.outlineStyle !== 'none' ? e.href : '';
+                    return /^(A|BUTTON|INPUT)$/.test(e.tagName) && style.outlineStyle !== 'none' ? e.href || e.id || e.tagName : '';
                 }));
             }
             ensure(!reached.has('') && reached.size === links, `${names[i]}: the keyboard reaches ${reached.size} of ${links} links`);
         }
         ensure(strangers.length === 0, `requests to others: ${strangers}`);
+        if (look === 'phone') { // an account is made by keyboard alone, after a slip
+            await page.goto(urls[1]);
+            for (const again of ['other', 'secret words']) {
+                await page.locator('#name').focus();
+                await page.keyboard.press('ControlOrMeta+A');
+                await page.keyboard.type('paris');
+                for (const word of ['secret words', again]) {
+                    await page.keyboard.press('Tab');
+                    await page.keyboard.type(word);
+                }
+                await page.keyboard.press('Enter');
+                await page.waitForSelector(again === 'other' ? '[role=alert]' : 'h1:has-text("Your account is made")');
+                await page.screenshot({ path: join(folder, `join-${again === 'other' ? 'again' : 'done'}-${look}.png`), fullPage: true });
+            }
+            ensure((await page.locator('main').innerText()).includes('paris@localhost'), 'no address');
+        }
         if (look === 'dark') {
             await page.goto(urls[1]);
             await page.locator('svg[role=img]').screenshot({ path: join(folder, 'code.png') });
