@@ -129,7 +129,7 @@ void bytestream_pass(struct bytestream_conn *c, const char *bytes, size_t len)
 		return;
 	c->pair->heard_us = now;
 	c->pair->passed += len;
-	metric_add(c->worker->server->metric_set, c->worker->index, METRIC_BYTESTREAM_BYTES, 0, len);
+	metric_add(c->worker->server->metric_set, c->worker->index, METRIC_BYTESTREAM_BYTES, 0, (int64_t)len);
 	bytestream_conn_send(to, bytes, len);
 	if (buf_len(&to->transport->out) > OUTPUT_HIGH)
 		bytestream_conn_hold(c, BYTESTREAM_HOLD_OUTPUT, true);

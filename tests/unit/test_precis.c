@@ -13,6 +13,8 @@
 #include "server/precis.h"
 #include "server/utf.h"
 
+#pragma GCC diagnostic ignored "-Wsign-conversion" /* in ICU's macros */
+
 typedef enum sterna_result profile_fn(const char *s, size_t len, char *out, size_t size);
 
 static void gives_(profile_fn *profile, const char *in, const char *want)
