@@ -203,7 +203,8 @@ void subscription_again(struct sterna_session *s)
 		char id[33];
 
 		/* Until then the first one waits in the queue for that server. */
-		if (!i->ask || i->removed || now - id_time_us(i->version) < config->s2s.queue_time.us || jid_parse(i->jid, strlen(i->jid), &to) != STERNA_OK)
+		if (!i->ask || i->removed || now - id_time_us(i->version) < config->s2s.queue_time.us
+			|| jid_parse(i->jid, strlen(i->jid), &to) != STERNA_OK)
 			continue;
 		const struct host *h = server_host(a->worker->server, jid_domain(to));
 
