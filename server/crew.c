@@ -31,6 +31,8 @@ struct hand {
 	int epoll_fd;                   /* theirs that have not stopped */
 	unsigned live;
 	bool ready[CREW_MOST];
+	bool unseen[CREW_MOST];         /* the system had no memory to watch it: it is looked at */
+	unsigned unseen_count;
 	unsigned given[GIVEN_MOST], gifts;
 	struct hand *giver;
 	uint64_t window_us, slept_us, calm_us;
@@ -76,9 +78,8 @@ static void adopt(struct hand *h, unsigned i)
 
 	if (c->stopped[i])
 		return;
-	/* Room for it was made at the start: it is the same for all. */
-	if (epoll_ctl(h->epoll_fd, EPOLL_CTL_ADD, loop_fd(c->loop[i]), &v) != 0)
-		abort();
+	h->unseen[i] = epoll_ctl(h->epoll_fd, EPOLL_CTL_ADD, loop_fd(c->loop[i]), &v) != 0;
+	h->unseen_count += h->unseen[i];
 	loop_adopt(c->loop[i]);
 	h->ready[i] = true;     /* what happened on the way */
 	h->live++;
@@ -91,6 +92,8 @@ static void release(struct hand *h, unsigned i)
 	if (c->stopped[i])
 		return;
 	epoll_ctl(h->epoll_fd, EPOLL_CTL_DEL, loop_fd(c->loop[i]), NULL);
+	h->unseen_count -= h->unseen[i];
+	h->unseen[i] = false;
 	loop_leave(c->loop[i]);
 	h->ready[i] = false;
 	h->live--;
@@ -243,7 +246,7 @@ static void run_all(struct hand *h)
 
 static int shortest_wait(const struct hand *h)
 {
-	int shortest = -1;
+	int shortest = h->unseen_count > 0 && h->count > 1 ? LOOP_AGAIN_MS : -1;
 
 	for (unsigned i = h->index; i < h->index + h->count; i++) {
 		const int ms = h->crew->stopped[i] ? -1 : loop_wait_ms(h->crew->loop[i]);
@@ -274,6 +277,8 @@ static void work_once(struct hand *h)
 		after = now_us();
 		for (int i = 0; i < n; i++)
 			h->ready[events[i].data.u32] = true;
+		for (unsigned i = h->index; h->unseen_count > 0 && i < h->index + h->count; i++)
+			h->ready[i] |= h->unseen[i];
 		run_all(h);
 	}
 	if (ms != 0)

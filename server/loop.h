@@ -81,8 +81,8 @@ struct io {
 	unsigned events;   /* what is watched now */
 	unsigned late;     /* patient: what has happened and was not told yet */
 	bool patient, begun, muted; /* begun: was told something before; muted: the system need not tell of late again */
-	bool added;             /* the system watches it */
-	struct io *prev, *next; /* patient: those whose turn has not come */
+	bool added, refused;    /* the system watches it; it had no memory for that, and is asked again */
+	struct io *prev, *next; /* patient: those whose turn has not come; or those that were refused */
 };
 void io_init(struct io *io, struct loop *l, int fd, io_fn *fn, void *arg); /**< watches nothing yet */
 void io_watch(struct io *io, unsigned events);      /**< level-triggered; 0: nothing */

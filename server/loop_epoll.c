@@ -2,11 +2,13 @@
  * several in turn (crew.c). */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
+#include "server/log.h"
 #include "server/loop_impl.h"
 #include "server/mem.h"
 
@@ -24,7 +26,7 @@ struct io_list {
 
 struct loop_epoll {
 	struct loop base;
-	struct io_list begun, newcomers;
+	struct io_list begun, newcomers, refused;
 	unsigned told;
 	int epoll_fd, wake_fd;
 	bool stop;
@@ -51,7 +53,37 @@ static void set_time(struct loop *l)
 	l->wall_us = (int64_t)now_us(CLOCK_REALTIME);
 }
 
+static void list_add(struct io_list *l, struct io *io)
+{
+	io->prev = l->last;
+	*(l->last != NULL ? &l->last->next : &l->first) = io;
+	l->last = io;
+}
+
+static void list_remove(struct io_list *l, struct io *io)
+{
+	*(io->prev != NULL ? &io->prev->next : &l->first) = io->next;
+	*(io->next != NULL ? &io->next->prev : &l->last) = io->prev;
+	io->prev = io->next = NULL;
+}
+
 /* --- what is watched --- */
+
+/* Without memory for one more (epoll_ctl(2): ENOMEM, ENOSPC) it is tried again until there is some. */
+static void note_refusal(struct io *io, bool refused)
+{
+	struct loop_epoll *e = (struct loop_epoll *)io->loop;
+
+	if (io->refused == refused)
+		return;
+	io->refused = refused;
+	if (refused) {
+		log_warning("loop", "the system watches no more descriptors for now", "error", strerrordesc_np(errno));
+		list_add(&e->refused, io);
+	} else {
+		list_remove(&e->refused, io);
+	}
+}
 
 static void watch(struct io *io, unsigned events)
 {
@@ -59,13 +91,23 @@ static void watch(struct io *io, unsigned events)
 	struct epoll_event v = { .events = ((events & IO_READ) != 0 ? EPOLLIN : 0u) | ((events & IO_WRITE) != 0 ? EPOLLOUT : 0u),
 		.data.ptr = io };
 	const int op = v.events == 0 ? EPOLL_CTL_DEL : io->added ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
+	int rc = 0;
 
-	if (!io->added && op == EPOLL_CTL_DEL)
-		return;
-	io->added = op != EPOLL_CTL_DEL;
 	/* A descriptor that was closed before is forgotten already. */
-	if (epoll_ctl(e->epoll_fd, op, io->fd, &v) != 0 && op == EPOLL_CTL_MOD && errno == ENOENT)
-		(void)!epoll_ctl(e->epoll_fd, EPOLL_CTL_ADD, io->fd, &v);
+	if (io->added || op == EPOLL_CTL_ADD)
+		rc = epoll_ctl(e->epoll_fd, op, io->fd, &v);
+	if (rc != 0 && op == EPOLL_CTL_MOD && errno == ENOENT)
+		rc = epoll_ctl(e->epoll_fd, EPOLL_CTL_ADD, io->fd, &v);
+	note_refusal(io, rc != 0 && op != EPOLL_CTL_DEL && (errno == ENOMEM || errno == ENOSPC));
+	io->added = op != EPOLL_CTL_DEL && !io->refused;
+}
+
+static void watch_again(struct loop_epoll *e)
+{
+	for (struct io *io = e->refused.first, *next; io != NULL; io = next) {
+		next = io->next;
+		watch(io, io->events);
+	}
 }
 
 /* --- patient descriptors --- */
@@ -82,9 +124,7 @@ static void make_late(struct io *io, unsigned events)
 	struct io_list *l = list_of(io);
 
 	if (io->late == 0) {
-		io->prev = l->last;
-		*(l->last != NULL ? &l->last->next : &l->first) = io;
-		l->last = io;
+		list_add(l, io);
 		io->loop->late++;
 	} else if (!io->muted) {
 		watch(io, 0);   /* left over from the turn before: the system would tell of it in each */
@@ -101,9 +141,7 @@ static unsigned take_late(struct io *io)
 
 	if (events == 0)
 		return 0;
-	*(io->prev != NULL ? &io->prev->next : &l->first) = io->next;
-	*(io->next != NULL ? &io->next->prev : &l->last) = io->prev;
-	io->prev = io->next = NULL;
+	list_remove(l, io);
 	io->late = 0;
 	io->loop->late--;
 	if (io->muted) {
@@ -201,6 +239,7 @@ void loop_turn(struct loop *l, int wait_ms)
 	for (int round = 0; round < OWN_MAIL_ROUNDS && loop_run_mail(l); round++)
 		loop_run_tasks(l);
 	run_patient(e);
+	watch_again(e);
 	const uint64_t took = now_us(CLOCK_MONOTONIC) - l->now_us;
 
 	if (took > l->longest_us)
@@ -212,12 +251,13 @@ int loop_wait_ms(const struct loop *l)
 	if (loop_mail_depth(l) > 0 || l->late > 0)
 		return 0;
 	const uint64_t due = loop_next_due_us(l), now = due != UINT64_MAX ? now_us(CLOCK_MONOTONIC) : 0;
+	const uint64_t longest = ((const struct loop_epoll *)l)->refused.first != NULL ? LOOP_AGAIN_MS : LONGEST_WAIT_MS;
 
 	if (due == UINT64_MAX)
-		return -1;
+		return longest == LOOP_AGAIN_MS ? LOOP_AGAIN_MS : -1;
 	if (due <= now)
 		return 0;
-	return due - now < (uint64_t)LONGEST_WAIT_MS * 1000 ? (int)((due - now + 999) / 1000) : LONGEST_WAIT_MS;
+	return due - now < longest * 1000 ? (int)((due - now + 999) / 1000) : (int)longest;
 }
 
 int loop_fd(const struct loop *l)
@@ -292,6 +332,7 @@ static void io_forget(struct io *io)
 	io->muted = false;
 	take_late(io);
 	watch(io, 0);
+	note_refusal(io, false);
 	for (int i = e->next; i < e->count; i++)
 		if (e->events[i].data.ptr == io)
 			e->events[i].data.ptr = NULL;

@@ -39,7 +39,7 @@ bool loop_run_tasks(struct loop *l);            /**< until none is left */
 uint64_t loop_next_due_us(const struct loop *l);
 
 /* --- loop_epoll.c, for the threads that run such loops (crew.c) --- */
-enum { LOOP_TELLS_NOTHING = -2 };
+enum { LOOP_TELLS_NOTHING = -2, LOOP_AGAIN_MS = 10 };
 /** One turn; waits so long for something to happen (-1: for as long as it takes; 0: not), or does not ask the system
  *  what has happened at all. The thread must have adopted the loop. */
 void loop_turn(struct loop *l, int wait_ms);

@@ -1,8 +1,11 @@
 /* test_crew.c - loops that change their thread lose nothing, and are run by one at a time. */
 #include <check.h>
+#include <errno.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 #include "server/crew.h"
@@ -19,6 +22,7 @@ struct place {
 	unsigned long hops, bytes;
 	unsigned last[TOKENS];
 	atomic_bool inside;     /* somebody runs it */
+	atomic_bool told;       /* of a byte */
 	struct mail end;
 };
 
@@ -28,6 +32,18 @@ struct token {
 	int id;
 	unsigned hop;
 };
+
+/* The system as it is without memory: epoll_ctl(2) refuses to watch anything more. */
+static atomic_bool no_memory;
+
+int epoll_ctl(int epoll_fd, int op, int fd, struct epoll_event *v)
+{
+	if (op == EPOLL_CTL_ADD && atomic_load(&no_memory)) {
+		errno = ENOSPC;
+		return -1;
+	}
+	return (int)syscall(SYS_epoll_ctl, epoll_fd, op, fd, v);
+}
 
 static struct place place[LOOPS];
 static struct token token[TOKENS];
@@ -83,6 +99,7 @@ static void on_byte(struct io *io, unsigned what, void *arg)
 
 	must(n > 0);
 	p->bytes += (unsigned long)n;
+	atomic_store(&p->told, true);
 	leave(p);
 }
 
@@ -237,6 +254,46 @@ START_TEST(one_thread_is_enough_for_little)
 }
 END_TEST
 
+/* What could not be watched is, as soon as there is memory: nothing that comes is forgotten. */
+START_TEST(without_memory_to_watch_nothing_is_forgotten)
+{
+	struct loop *loops[2];
+	struct crew *two = NULL;
+	struct place p = { .loop = NULL };
+	struct mail end[2] = { { .run = on_end }, { .run = on_end } };
+	struct timespec since, now;
+
+	for (int i = 0; i < 2; i++)
+		ck_assert_int_eq(loop_new(&loops[i]), STERNA_OK);
+	ck_assert_int_eq(pipe(p.fd), 0);
+	atomic_store(&no_memory, true);
+	io_init(&p.io, loops[1], p.fd[0], on_byte, &p);
+	io_watch(&p.io, IO_READ);
+	ck_assert(p.io.refused);
+	ck_assert_int_eq(crew_start(loops, 2, &two), STERNA_OK);
+	ck_assert_int_eq(write(p.fd[1], "abc", 3), 3);
+	clock_gettime(CLOCK_MONOTONIC, &since);
+	usleep(50000);
+	ck_assert(!atomic_load(&p.told));
+	atomic_store(&no_memory, false);
+	do {
+		usleep(1000);
+		clock_gettime(CLOCK_MONOTONIC, &now);
+	} while (!atomic_load(&p.told) && now.tv_sec - since.tv_sec < PATIENCE_S);
+	ck_assert(atomic_load(&p.told));
+	for (int i = 0; i < 2; i++)
+		loop_post(loops[i], &end[i]);
+	crew_join(two);
+	crew_free(&two);
+	ck_assert_uint_eq(p.bytes, 3);
+	io_clear(&p.io);
+	for (int i = 0; i < 2; i++) {
+		loop_free(&loops[i]);
+		close(p.fd[i]);
+	}
+}
+END_TEST
+
 START_TEST(a_crew_of_one_runs_and_ends)
 {
 	struct loop *alone;
@@ -266,6 +323,7 @@ int main(void)
 	tcase_add_test(t, threads_come_with_the_load_and_go_with_it);
 	tcase_add_test(t, one_thread_is_enough_for_little);
 	suite_add_tcase(s, t);
+	tcase_add_test(alone, without_memory_to_watch_nothing_is_forgotten);
 	tcase_add_test(alone, a_crew_of_one_runs_and_ends);
 	suite_add_tcase(s, alone);
 	r = srunner_create(s);
