@@ -43,4 +43,4 @@ tests_bench_floordb_LDADD = $(PQ_LIBS)
 bench: tests/bench/load tests/bench/floor tests/bench/floordb
 .PHONY: bench
 CLEANFILES += tests/bench/load tests/bench/floor tests/bench/floordb
-EXTRA_DIST += tests/bench/audit tests/bench/compare tests/bench/peers.py tests/bench/workloads.py
+EXTRA_DIST += tests/bench/audit tests/bench/compare tests/bench/peers.py tests/bench/workloads.py tests/bench/s2s.py
