@@ -20,6 +20,8 @@ tests_sim_sim_SOURCES = \
 	tests/sim/sim_cover.c \
 	tests/sim/sim_net.c \
 	tests/sim/sim_net.h \
+	tests/sim/sim_node.c \
+	tests/sim/sim_node.h \
 	tests/sim/sim_room.c \
 	tests/sim/sim_room.h \
 	tests/sim/sim_wait.c \
@@ -47,6 +49,7 @@ tests_sim_sim_SOURCES = \
 	xep/muc_vcard.c \
 	xep/xep0030_disco.c \
 	xep/xep0045_muc.c \
+	xep/xep0060_pubsub.c \
 	xep/xep0115_caps.c \
 	xep/xep0163_notify.c \
 	xep/xep0163_peers.c \

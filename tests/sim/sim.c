@@ -7,7 +7,7 @@
  * --seeds from --seed (1) on, in so many processes; --cover: which states and transitions were reached, with their counts.
  * --flaky: now and then the database refuses something, or does not say whether it was written.
  * --watch N says what storage has of message N and of its recipient's sessions, whenever that changes.
- * --rooms: clients are in rooms, too (sim_room.h), in every seed.
+ * --rooms: clients are in rooms, too (sim_room.h), and share nodes (sim_node.h), in every seed.
  * --s2s: two or three servers, and their clients write to each other (sim_net.h).
  * --waits adds a module whose hooks wait for reads (in even seeds). A seed that fails is printed; --seed repeats it exactly, --verbose says what happened. */
 #include <getopt.h>
@@ -19,7 +19,7 @@
 #include "tests/sim/sim_client.h"
 
 extern const struct sterna_module sterna_module_mam, sterna_module_stanza_id, sterna_module_hints, sterna_module_carbons,
-	sterna_module_disco, sterna_module_caps, sterna_module_pep, sterna_module_sim_wait, sterna_module_muc;
+	sterna_module_disco, sterna_module_caps, sterna_module_pep, sterna_module_sim_wait, sterna_module_muc, sterna_module_pubsub;
 
 static const struct sterna_module *const with_archive[] = { &sterna_module_hints, &sterna_module_mam,
 	&sterna_module_stanza_id, &sterna_module_carbons, &sterna_module_disco, &sterna_module_caps, &sterna_module_pep, NULL };
@@ -27,7 +27,7 @@ static const struct sterna_module *const with_waits[] = { &sterna_module_hints, 
 	&sterna_module_stanza_id, &sterna_module_carbons, &sterna_module_disco, &sterna_module_caps, &sterna_module_pep,
 	&sterna_module_sim_wait, NULL };
 static const struct sterna_module *const with_rooms[] = { &sterna_module_hints, &sterna_module_mam,
-	&sterna_module_stanza_id, &sterna_module_disco, &sterna_module_muc, NULL };
+	&sterna_module_stanza_id, &sterna_module_disco, &sterna_module_muc, &sterna_module_pubsub, NULL };
 static const struct sterna_module *const without[] = { NULL };
 
 static const char config[] =
@@ -200,8 +200,11 @@ static void step_client(struct sim_world *w)
 		sim_room_return(c);
 		return;
 	}
-	if (w->rooms && !w->quiet && sim_chance(s, 40)) {
-		sim_room_act(c);
+	if (w->rooms && !w->quiet && sim_chance(s, 50)) {
+		if (sim_chance(s, 70))
+			sim_room_act(c);
+		else
+			sim_node_act(c);
 		return;
 	}
 	if (w->net.other_count > 0 && !w->quiet && sim_chance(s, 10)) {

@@ -120,4 +120,6 @@ void world_check(struct sim_world *w)
 		check_nodes(w);
 	if (w->fault[0] == '\0' && w->rooms)
 		sim_room_check(w);
+	if (w->fault[0] == '\0' && w->rooms)
+		sim_node_check(w);
 }

@@ -334,7 +334,7 @@ static void on_stanza(struct sim_client *c, const struct sterna_elem *e)
 		c->h_in++;
 	if (c->state == CLIENT_RESUME)
 		world_fault(c->world, "client %u got a stanza before <resumed/>", c->index);
-	if (c->world->rooms && sim_room_stanza(c, e))
+	if (c->world->rooms && (sim_room_stanza(c, e) || sim_node_stanza(c, e)))
 		return;
 	if (strcmp(e->name, "message") == 0)
 		on_message(c, e);

@@ -4,6 +4,7 @@
 
 #include "tests/sim/sim.h"
 #include "tests/sim/sim_net.h"
+#include "tests/sim/sim_node.h"
 #include "tests/sim/sim_room.h"
 
 enum { SIM_CLIENTS_MAX = 12, SIM_MESSAGES_MAX = 2000, SIM_RECORDS_MAX = 8000 };
@@ -54,6 +55,7 @@ struct sim_client {
 	uint8_t covered;                 /* sim_cover.c's */
 	unsigned last_from[SIM_CLIENTS_MAX]; /* newest message from each sender, plus one */
 	struct sim_view views[SIM_ROOMS];
+	struct sim_node_view nodes[SIM_NODES];
 	unsigned published, promised;    /* numbers of items of its node: the last sent; the last with a result */
 };
 

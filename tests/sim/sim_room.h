@@ -18,9 +18,12 @@ struct sim_client;
 struct sim_world;
 
 struct sim_room_stanza {
-	char xml[400];
+	char xml[460];
 	unsigned from, room;
 	bool acked, heard, refused;
+	char kind;                           /* of a node's (sim_node.c); 0: a room's */
+	unsigned whom;
+	bool done;                           /* its result came */
 };
 /** A client's view of a room. */
 struct sim_view {
@@ -31,6 +34,8 @@ struct sim_view {
 	unsigned last[12];                   /* newest message of each client, plus one */
 };
 
+/** Into the ledger, and sent. @return NULL: the ledger is full */
+struct sim_room_stanza *sim_room_put(struct sim_client *c, unsigned room, const char *fmt, ...) STERNA_PRINTF(3, 4);
 /** One thing that a client does in a room. */
 void sim_room_act(struct sim_client *c);
 /** At the end: those who are not inside enter. */
