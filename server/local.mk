@@ -20,6 +20,7 @@ server_libsterna_la_SOURCES = \
 	server/call.c server/call.h \
 	server/captcha.c server/captcha.h \
 	server/cidr.c server/cidr.h \
+	server/client_iq.c server/client_iq.h \
 	server/component.c server/component.h \
 	server/command_api.c \
 	server/command_client.c \

@@ -3,6 +3,7 @@
 #include <dlfcn.h>
 #include <stdlib.h>
 #include <string.h>
+#include "server/client_iq.h"
 #include "server/invite_iq.h"
 #include "server/register_iq.h"
 #include "server/registry.h"
@@ -85,7 +86,8 @@ static bool is_off(const struct config *c, const char *name)
 /* Linked in; they stay. */
 static bool is_static(const char *name)
 {
-	return strcmp(name, "roster") == 0 || strcmp(name, "register") == 0 || strcmp(name, "invite") == 0;
+	return strcmp(name, "roster") == 0 || strcmp(name, "register") == 0 || strcmp(name, "invite") == 0
+		|| strcmp(name, "clients") == 0;
 }
 
 static bool is_wanted(const struct config *c, const char *name)
@@ -223,6 +225,8 @@ enum sterna_result modules_check(const struct server *s, const struct config *c,
 		rc = check_domains(s, c, err);
 	if (rc == STERNA_OK)
 		rc = check_one(c, &sterna_module_invite, err);
+	if (rc == STERNA_OK)
+		rc = check_one(c, &sterna_module_clients, err);
 	free(names);
 	return rc;
 }

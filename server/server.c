@@ -8,6 +8,7 @@
 #include "server/dns.h"
 #include "server/bosh.h"
 #include "server/bytestream.h"
+#include "server/client_iq.h"
 #include "server/crew.h"
 #include "server/farewell.h"
 #include "server/fetch.h"
@@ -470,6 +471,8 @@ enum sterna_result server_new(const struct server_parts *parts, struct server **
 		rc = module_load_static(s, &sterna_module_register);
 	if (rc == STERNA_OK)
 		rc = module_load_static(s, &sterna_module_invite);
+	if (rc == STERNA_OK)
+		rc = module_load_static(s, &sterna_module_clients);
 	if (rc != STERNA_OK) {
 		server_free(&s);
 		return rc;

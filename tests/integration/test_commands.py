@@ -7,6 +7,7 @@ from suite import check, client, daemon
 from test_admin import ask, execute, node_of, online, run
 from test_api import Api, as_owner, expect, token, with_api
 from test_audit import records, validate
+from test_register import condition
 from test_sasl2 import AGENT, NS_FAST, Token, agent
 from xmpp import XmppError
 
@@ -334,3 +335,67 @@ def test_quotas(t):
         server.ctl('user', 'delete', 'romeo@localhost')
         server.ctl('user', 'add', 'romeo@localhost', stdin='pw\n')
         check(not expect(api('GET', '/v1/quota/show', accountjid='romeo@localhost'), 200)['result']['own'], 'it is inherited')
+
+
+NS_CAM = 'urn:xmpp:cam:0'
+
+
+def cam(who, kind, payload, to=''):
+    ident = 'cam%d' % time.monotonic_ns()
+    who.send("<iq type='%s' id='%s'%s>%s</iq>" % (kind, ident, to, payload))
+    return who.wait_for(lambda e: e.get('id') == ident)
+
+
+def clients_of(who):
+    found = cam(who, 'get', "<list xmlns='%s'/>" % NS_CAM).find('{%s}clients' % NS_CAM)
+    return {e.get('id'): (e.get('connected'), {a.tag.partition('}')[2] for a in e.find('{%s}auth' % NS_CAM)}) for e in found}
+
+
+def until_listed(who, ident, wanted):
+    end = time.monotonic() + 20
+    while clients_of(who).get(ident) != wanted:
+        check(time.monotonic() < end, repr(clients_of(who)))
+        time.sleep(0.05)
+
+
+def revoke(who, ident):
+    return cam(who, 'set', "<revoke xmlns='%s' id='%s'/>" % (NS_CAM, ident))
+
+
+def test_users_revoke_clients(t):
+    """XEP-0494: a user sees what has access to the account, and takes it away: tokens and sessions; not by others; a client that
+    knows the password is not sent away in vain"""
+    with daemon(t) as server:
+        juliet, romeo = client(t, server, 'juliet').login(), client(t, server, 'romeo').login()
+        features = cam(juliet, 'get', "<query xmlns='http://jabber.org/protocol/disco#info'/>", " to='localhost'")
+        check(NS_CAM in [f.get('var') for f in features[0]], 'not announced')
+        first = client(t, server, 'juliet')
+        first.connect().secure()
+        success = first.authenticate2('<bind xmlns="urn:xmpp:bind:0"/>', outer=agent() + "<request-token xmlns='%s' mechanism='HT-SHA-256-NONE'/>" % NS_FAST)
+        secret = success.find('{%s}token' % NS_FAST).get('token')
+        first.cut()
+        listed = clients_of(juliet)
+        own = juliet.jid.partition('/')[2]
+        check(listed[own] == ('true', {'password'}), repr(listed))
+        until_listed(juliet, AGENT, ('false', {'fast'}))
+        again = client(t, server, 'juliet')
+        again.connect().secure()
+        again.authenticate2('<bind xmlns="urn:xmpp:bind:0"/>', outer=agent() + "<fast xmlns='%s'/>" % NS_FAST,
+                            exchange=Token(again.user, secret))
+        until_listed(juliet, AGENT, ('true', {'fast'}))
+        for who, payload in ((romeo, "<list xmlns='%s'/>"), (romeo, "<revoke id='x' xmlns='%s'/>")):
+            answer = cam(who, 'set' if 'revoke' in payload else 'get', payload % NS_CAM, " to='juliet@localhost'")
+            check(answer.get('type') == 'error', 'of another account')
+        check(condition(revoke(juliet, 'nobody')) == 'item-not-found' and condition(revoke(juliet, '')) == 'bad-request', 'wrong ids')
+        answer = revoke(juliet, own)
+        check(condition(answer) == 'service-unavailable' and answer.find('.//{%s}password-reset-required' % NS_CAM) is not None, 'own')
+        check(revoke(juliet, AGENT).get('type') == 'result', 'refused')
+        check(again.wait_closed() == 'not-authorized', 'the session goes on')
+        check(set(clients_of(juliet)) == {own}, repr(clients_of(juliet)))
+        late = client(t, server, 'juliet')
+        late.connect().secure()
+        try:
+            late.authenticate2(outer=agent() + "<fast xmlns='%s'/>" % NS_FAST, exchange=Token(late.user, secret))
+            check(False, 'the token is good')
+        except XmppError:
+            pass
