@@ -62,8 +62,7 @@ static void watch(struct sim_world *w)
 	static const char *const looks[] = {
 		"SELECT owner, id, flags, sm FROM archive WHERE origin_id = $1",
 		"SELECT owner, sid, position, acked_out, h_in, expires FROM sm_session WHERE owner = $2",
-		"SELECT q.remote, q.local, q.id AS waits FROM s2s_queue q LEFT JOIN archive a ON a.owner = q.owner AND "
-		"a.id = q.archive_id WHERE a.origin_id = $1" };
+		"SELECT remote, local, id AS waits FROM s2s_queue WHERE archive_id IN (SELECT id FROM archive WHERE origin_id = $1)" };
 	enum { LOOKS = sizeof looks / sizeof looks[0] };
 	struct buf now = BUF_INIT;
 	char origin[20];
