@@ -530,8 +530,8 @@ END_TEST
 START_TEST(what_is_whole_needs_no_reading)
 {
 	static const char *const whole[] = { "<a xmlns='x'/>", "<a xmlns=\"x\"></a>",
-		"<message xmlns='jabber:client' to='a&apos;b' xml:lang='cs'><body>&lt;\xc3\xa9&#13;\n</body><x xmlns='urn:x' b=''>"
-		"<y/>t<message xmlns='jabber:client'/></x></message>" };
+		("<message xmlns='jabber:client' to='a&apos;b' xml:lang='cs'><body>&lt;\xc3\xa9&#13;\n</body><x xmlns='urn:x' b=''>"
+		"<y/>t<message xmlns='jabber:client'/></x></message>") };
 	static const char *const other[] = { "", "x", "<", "<a/>", "<a xmlns=''/>", "<a xmlns='x'>", "<a xmlns='x'/><b xmlns='x'/>",
 		" <a xmlns='x'/>", "<a xmlns='x'/>\n", "<a xmlns='x'></b>", "<a xmlns='x'><b></a></b>", "<a xmlns='x'>&nbsp;</a>",
 		"<a xmlns='x'>&</a>", "<a xmlns='x'>]]></a>", "<a xmlns='x'><!-- --></a>", "<a xmlns='x'><![CDATA[x]]></a>",
