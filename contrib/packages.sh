@@ -3,8 +3,8 @@
 
 build_packages="autoconf automake libtool pkg-config gcc libc6-dev make libexpat1-dev libssl-dev libpq-dev
 	libsqlite3-dev libicu-dev libidn2-dev libyaml-dev libjansson-dev libcurl4-openssl-dev librdkafka-dev libmaxminddb-dev libqrencode-dev
-	libunbound-dev nettle-dev
-	libsystemd-dev libstrophe-dev openssl"    # nettle: libunbound.pc names it, Debian's package does not bring it
+	libunbound-dev libevent-dev nettle-dev
+	libsystemd-dev libstrophe-dev openssl"    # libunbound.pc names libevent and nettle, its package does not bring them
 test_packages="clang coturn libclang-rt-14-dev llvm check ccache postgresql procps python3 python3-venv xz-utils"
 # Partners of the tests of federation: other servers, and a name server. They are services too.
 partner_packages="prosody lua-unbound ejabberd nsd ldnsutils"
