@@ -234,19 +234,19 @@ def test_usual_modules(t):
         server.tree['modules'].pop('pubsub')
         server.configure()
         server.start()
-        check(loaded() - {'roster', 'register', 'invite'} == {'ping', 'disco'}, loaded())
+        check(loaded() - {'roster', 'register', 'invite', 'clients'} == {'ping', 'disco'}, loaded())
         server.tree['modules'].update(time={}, mam={})
         server.configure()
         server.ctl('reload')
-        check(loaded() - {'roster', 'register', 'invite'} == {'ping', 'disco', 'time', 'mam'}, loaded())
+        check(loaded() - {'roster', 'register', 'invite', 'clients'} == {'ping', 'disco', 'time', 'mam'}, loaded())
         server.tree['modules'] = {'usual': False, 'ping': True, 'disco': {}}
         server.configure()
         server.ctl('reload')
-        check(loaded() - {'roster', 'register', 'invite'} == {'ping', 'disco'}, loaded())
+        check(loaded() - {'roster', 'register', 'invite', 'clients'} == {'ping', 'disco'}, loaded())
         server.tree['modules'] = {'disco': False}
         server.configure()
         refused(server, "needs 'disco'", 'off')
-        check(loaded() - {'roster', 'register', 'invite'} == {'ping', 'disco'}, loaded())
+        check(loaded() - {'roster', 'register', 'invite', 'clients'} == {'ping', 'disco'}, loaded())
 
 
 @accounts()

@@ -240,21 +240,24 @@ def test_database_that_is_none(t):
         check(path.read_text() == 'my diary\n' * 1000, 'the file was written to')
 
 
-def as_nobody():
-    """A prefix that runs the server without root's rights, which no folder could refuse."""
-    return ('setpriv', '--reuid=nobody', '--regid=nogroup', '--clear-groups') if os.geteuid() == 0 else ()
+def without_rights():
+    """A prefix that runs the server as root without root's rights, which no folder could refuse; it still reaches its files."""
+    return ('setpriv', '--bounding-set=-all', '--inh-caps=-all') if os.geteuid() == 0 else ()
 
 
 @accounts()
 def test_folder_that_cannot_be_written(t):
     """A folder of the database that is not there, or not ours"""
+    nobody = 65534
     with Trial(options={'storage.path': '/nonexistent/folder/sterna.db'}) as trial:
         trial.refused(CONFIG, '/nonexistent/folder/sterna.db', lines=2)
     with Trial() as trial:
         for path in [trial.server.home, *trial.server.home.rglob('*')]:
             path.chmod(0o755 if path.is_dir() else 0o644)
-        trial.refused(CONFIG, str(trial.server.home / 'sterna.db'), lines=2, prefix=as_nobody()) \
-            if as_nobody() else None
+            if without_rights():
+                os.chown(path, nobody, nobody)
+        trial.refused(CONFIG, str(trial.server.home / 'sterna.db'), lines=2, prefix=without_rights()) \
+            if without_rights() else None
 
 
 @accounts()
