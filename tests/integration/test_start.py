@@ -13,6 +13,7 @@ import sterna
 from suite import accounts, check
 
 CONFIG, UNAVAILABLE, TEMPORARY = 78, 69, 75
+NOBODY = 65534
 
 
 class Trial:
@@ -129,6 +130,23 @@ def test_certificate_that_is_none(t):
         trial.refused(CONFIG, str(trial.server.crt), lines=2)
 
 
+def without_rights():
+    """A prefix that runs the server as root without root's rights, which no folder could refuse; it still reaches its files."""
+    return ('setpriv', '--bounding-set=-all', '--inh-caps=-all') if os.geteuid() == 0 else ()
+
+
+@accounts()
+def test_key_that_may_not_be_read(t):
+    """A certificate or a key that is somebody else's is named, with the system's reason"""
+    for which in ('crt', 'key'):
+        with Trial() as trial:
+            path = getattr(trial.server, which)
+            path.chmod(0o600 if without_rights() else 0)
+            if without_rights():
+                os.chown(path, NOBODY, NOBODY)
+            trial.refused(CONFIG, str(path), 'Permission denied', lines=2, prefix=without_rights())
+
+
 @accounts()
 def test_key_of_another_certificate(t):
     """A key that does not belong to the certificate is named"""
@@ -240,22 +258,16 @@ def test_database_that_is_none(t):
         check(path.read_text() == 'my diary\n' * 1000, 'the file was written to')
 
 
-def without_rights():
-    """A prefix that runs the server as root without root's rights, which no folder could refuse; it still reaches its files."""
-    return ('setpriv', '--bounding-set=-all', '--inh-caps=-all') if os.geteuid() == 0 else ()
-
-
 @accounts()
 def test_folder_that_cannot_be_written(t):
     """A folder of the database that is not there, or not ours"""
-    nobody = 65534
     with Trial(options={'storage.path': '/nonexistent/folder/sterna.db'}) as trial:
         trial.refused(CONFIG, '/nonexistent/folder/sterna.db', lines=2)
     with Trial() as trial:
         for path in [trial.server.home, *trial.server.home.rglob('*')]:
             path.chmod(0o755 if path.is_dir() else 0o644)
             if without_rights():
-                os.chown(path, nobody, nobody)
+                os.chown(path, NOBODY, NOBODY)
         trial.refused(CONFIG, str(trial.server.home / 'sterna.db'), lines=2, prefix=without_rights()) \
             if without_rights() else None
 
